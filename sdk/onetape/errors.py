@@ -1,0 +1,87 @@
+"""What can go wrong, in one family.
+
+    OnetapeError
+    ├── SettingsError            a setting is missing or malformed
+    ├── TapeError
+    │   └── BrokenTape           the events do not follow one another
+    ├── MarketDataError          data could not be read or does not fit
+    │   ├── UnknownInstrument
+    │   ├── UnknownDataset
+    │   ├── EmptyRange
+    │   ├── Conflict             new rows disagree with rows already kept
+    │   └── SpoiledData          quality findings, with strict=True
+    └── RunError
+        ├── StrategyError        the user's own code raised; its traceback is kept
+        └── Diverged             a second run did not give the same tape
+
+Every message says what was found, what was expected and what to try.
+What a market may do on any day (reject, deny, gap) is an event, not an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class OnetapeError(Exception):
+    """Base of everything that onetape raises on purpose."""
+
+
+class SettingsError(OnetapeError):
+    """A setting or an argument is missing or malformed."""
+
+
+class TapeError(OnetapeError):
+    """The tape could not be written or read."""
+
+
+class BrokenTape(TapeError):
+    """The event at `seq` does not follow from those before it."""
+
+    def __init__(self, seq: int, why: str) -> None:
+        super().__init__(f"the tape breaks at seq {seq}: {why}")
+        self.seq = seq
+
+
+class MarketDataError(OnetapeError):
+    """Market data could not be read, or is not what it was said to be."""
+
+
+class UnknownInstrument(MarketDataError):
+    """No such instrument where it was looked for."""
+
+
+class UnknownDataset(MarketDataError):
+    """No such dataset where it was looked for."""
+
+
+class EmptyRange(MarketDataError):
+    """The asked range holds no rows."""
+
+
+class Conflict(MarketDataError):
+    """New rows overlap rows already kept and disagree with them."""
+
+
+class SpoiledData(MarketDataError):
+    """Quality findings refused by `strict=True`."""
+
+    def __init__(self, message: str, findings: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
+
+
+class RunError(OnetapeError):
+    """A run could not be carried out."""
+
+
+class StrategyError(RunError):
+    """A strategy's callback raised; `__cause__` is the user's own exception."""
+
+
+class Diverged(RunError):
+    """Two runs of the same inputs part at `seq`."""
+
+    def __init__(self, seq: int, why: str) -> None:
+        super().__init__(f"the tapes part at seq {seq}: {why}")
+        self.seq = seq
