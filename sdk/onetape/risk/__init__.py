@@ -1,0 +1,1 @@
+"""What is allowed, and what is at stake: pure functions and folds, no engine."""

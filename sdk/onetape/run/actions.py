@@ -1,0 +1,144 @@
+# pyright: standard
+"""Corporate actions in a backtest: raw prices are traded, holdings follow the actions.
+
+At a split the tape gets one `action.split`; the engine, which knows no splits, is brought in
+line by giving each holder the new shares at a price of zero (taking them away when there are
+fewer), which leaves cash and equity as they were, and by rescaling working and waiting orders.
+Those engine orders are bookkeeping and stay off the tape. A dividend is `action.dividend`; the
+books turn it into cash.
+
+Where a holding times the ratio is no whole number of units, the engine keeps the whole part and
+the tape the exact holding.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
+
+from nautilus_trader.model import ClientOrderId, OrderSide, OrderType
+
+from onetape.market.actions import Dividend, Split
+from onetape.run.fees import SPLIT_TAG
+from onetape.run.host import Host
+from onetape.tape import kinds
+
+
+class Actions:
+    """Carries out the corporate actions of a run's instruments, once each."""
+
+    def __init__(self, hosts: list[Host], start: int, end: int) -> None:
+        self._hosts = hosts
+        self._done: set[int] = set()
+        self._due: list[tuple[str, Split | Dividend]] = []
+        for source in hosts[0].stage.sources:
+            name = source.dataset.instrument.id
+            if not any(name == known for known, _ in self._due):
+                due = [a for a in source.dataset.actions if start < a.ts <= end]
+                self._due += [(name, action) for action in due]
+
+    @property
+    def splits(self) -> bool:
+        """Whether any split falls into the run."""
+        return any(isinstance(action, Split) for _, action in self._due)
+
+    def attach(self) -> None:
+        """Have each strategy's clock call for the actions; to be done once it has started."""
+        for host in self._hosts:
+            start = host.strategy.on_start
+
+            def started(host: Host = host, start: Any = start) -> None:
+                start()
+                for at, (name, action) in enumerate(self._due):
+                    host.strategy.clock.set_time_alert_ns(
+                        f"onetape-action-{at}",
+                        action.ts,
+                        lambda _event, at=at, host=host, name=name, action=action: self._act(
+                            host, at, name, action
+                        ),
+                    )
+
+            host.strategy.on_start = started
+
+    def _act(self, host: Host, at: int, name: str, action: Split | Dividend) -> None:
+        try:
+            if at not in self._done:
+                self._done.add(at)
+                self._record(host, name, action)
+            if isinstance(action, Split):
+                self._split(host, name, action.ratio)
+        except BaseException as err:
+            host._fail(err, "corporate action", None)
+            raise
+
+    def _record(self, host: Host, name: str, action: Split | Dividend) -> None:
+        stage, account = host.stage, host.stage.account
+        if isinstance(action, Split):
+            fact: kinds.Fact = kinds.SplitApplied(account, name, action.ratio)
+            stage.exposure.split(name, action.ratio)
+        else:
+            held = stage.exposure.net(name) * host.traded[name].multiplier
+            fact = kinds.DividendPaid(account, name, action.amount, action.currency)
+            stage.exposure.paid(action.currency, -held * action.amount)
+        stage.recorder.note(fact, action.ts, f"instrument/{name}")
+
+    def _split(self, host: Host, name: str, ratio: Decimal) -> None:
+        for source in host.stage.sources:
+            if source.dataset.instrument.id == name:
+                for indicator in host.bound.get(source.key, ()):
+                    indicator.split(float(ratio))
+        traded, strategy = host.traded[name], host.strategy
+        for order in strategy.cache.orders_open(instrument_id=traded.id, strategy_id=strategy.strategy_id):
+            self._rescale_working(host, order, ratio)
+        host.commands.replace_held(traded.id, lambda order: self._rescaled(host, order, ratio))
+        for position in strategy.cache.positions_open(instrument_id=traded.id):
+            if position.strategy_id != strategy.strategy_id:
+                continue
+            held = position.quantity.as_decimal()
+            wanted = (held * ratio / traded.step).to_integral_value(ROUND_DOWN) * traded.step
+            if wanted == held:
+                continue
+            more = (wanted > held) == position.is_long
+            self._book(host, traded, OrderSide.BUY if more else OrderSide.SELL, abs(wanted - held))
+
+    def _book(self, host: Host, traded: Any, side: Any, size: Decimal) -> None:
+        identity = ClientOrderId(f"SPLIT-{host.name}-{len(host.stage.recorder.ignored) + 1}")
+        host.stage.recorder.ignored.add(identity)
+        order = host.factory.market(
+            traded.id, side, traded.quantity(size), tags=[SPLIT_TAG], client_order_id=identity
+        )
+        host.commands.straight(order)
+
+    def _rescale_working(self, host: Host, order: Any, ratio: Decimal) -> None:
+        traded = host.traded[str(order.instrument_id)]
+        terms = {"quantity": traded.quantity(_whole(order.quantity.as_decimal() * ratio, traded.step))}
+        for name in ("price", "trigger_price"):
+            if (value := getattr(order, name, None)) is not None:
+                terms[name] = traded.price(_whole(value.as_decimal() / ratio, traded.tick))
+        host.strategy.modify_order(order.client_order_id, **terms)
+
+    def _rescaled(self, host: Host, order: Any, ratio: Decimal) -> Any:
+        traded, factory = host.traded[str(order.instrument_id)], host.factory
+        size = traded.quantity(_whole(order.quantity.as_decimal() * ratio, traded.step))
+        common = {
+            "time_in_force": order.time_in_force,
+            "reduce_only": order.is_reduce_only,
+            "client_order_id": order.client_order_id,
+        }
+
+        def scaled(name: str) -> Any:
+            return traded.price(_whole(getattr(order, name).as_decimal() / ratio, traded.tick))
+
+        if order.order_type == OrderType.MARKET:
+            return factory.market(traded.id, order.side, size, **common)
+        if order.order_type == OrderType.LIMIT:
+            return factory.limit(traded.id, order.side, size, scaled("price"), **common)
+        if order.order_type == OrderType.STOP_MARKET:
+            return factory.stop_market(traded.id, order.side, size, scaled("trigger_price"), **common)
+        return factory.stop_limit(
+            traded.id, order.side, size, scaled("price"), scaled("trigger_price"), **common
+        )
+
+
+def _whole(value: Decimal, step: Decimal) -> Decimal:
+    return (value / step).to_integral_value(ROUND_DOWN) * step

@@ -1,0 +1,377 @@
+# pyright: standard
+"""The host: stands between one strategy and the engine, ours or a plain engine strategy.
+
+It wraps the strategy's handlers on the instance, so that each order can name its cause: the
+row, order event or timer that was being handled. It records decisions, tries limits, holds
+orders until the moment that the fill convention allows, and keeps the first error.
+
+Why hold orders instead of adding latency: with several instruments, a delayed order would be
+matched as soon as any other instrument's row moves the clock, at a price that is already old.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader import model as engine
+from nautilus_trader.trading import Strategy as EngineStrategy
+
+from onetape.errors import SettingsError
+from onetape.risk.exposure import Exposure
+from onetape.risk.limits import Limits, decide
+from onetape.run.commands import Commands, Traded
+from onetape.run.feed import Source
+from onetape.run.indicators import Indicator
+from onetape.run.intents import Intents
+from onetape.run.recorder import Recorder
+from onetape.run.strategy import Strategy
+from onetape.tape import kinds
+from onetape.tape.event import Lineage
+
+ENDED = frozenset(
+    (engine.OrderDenied, engine.OrderRejected, engine.OrderCanceled, engine.OrderExpired)
+)
+UNTOUCHED = frozenset(("on_save", "on_load"))  # their return values are the engine's
+Handler = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What all hosts of a run share."""
+
+    recorder: Recorder
+    exposure: Exposure
+    sources: tuple[Source, ...]
+    traded: Mapping[str, Traded]
+    hold_until: str  # "" sends at once, "open" waits for the next open, "bar" for the next bar
+    currency: str
+    limits: Limits | None
+    calculation: str
+    account: str
+
+
+class Host:
+    """One strategy in a run."""
+
+    def __init__(self, strategy: Any, stage: Stage, code_hash: str, params: Mapping[str, Any]) -> None:
+        self.strategy, self.stage = strategy, stage
+        self.exposure, self.traded = stage.exposure, stage.traded
+        self.instruments = tuple(dict.fromkeys(s.dataset.instrument.id for s in stage.sources))
+        self.intents, self.commands = Intents(self), Commands(self)
+        self.name = type(strategy).__name__
+        self.failure: tuple[BaseException, str, Any] | None = None
+        self.now: Any = None
+        self.bound: defaultdict[Any, list[Indicator]] = defaultdict(list)
+        self._code = code_hash
+        self._params = hashlib.sha256(repr(sorted(params.items())).encode()).hexdigest()[:16]
+        self._opening = frozenset(s.instrument_id for s in stage.sources if s.opening)
+        self._sources = {s.key: s for s in stage.sources}
+
+    # -- attaching
+
+    def attach(self) -> None:
+        """Wrap the strategy's handlers and commands on the instance."""
+        strategy = self.strategy
+        bodies = {
+            name: getattr(strategy, name)
+            for name in dir(type(strategy))
+            if name.startswith("on_") and name not in UNTOUCHED and _overridden(type(strategy), name)
+        }
+        for name, body in bodies.items():
+            setattr(strategy, name, self._event_handler(name, body))
+        strategy.on_start = self._start_handler(bodies.get("on_start"), frozenset(bodies))
+        strategy.on_order_event = self._order_handler(bodies.get("on_order_event"))
+        strategy.on_bar = self._bar_handler(bodies.get("on_bar"))
+        strategy.on_quote = self._tick_handler("on_quote", bodies.get("on_quote"), _mid)
+        strategy.on_trade = self._tick_handler("on_trade", bodies.get("on_trade"), _last)
+        self.commands.attach()
+        if isinstance(strategy, Strategy):
+            strategy._host = self
+
+    def _fail(self, error: BaseException, handler: str, event: Any) -> None:
+        if self.failure is None:
+            self.failure = (error, handler, event)
+
+    def _event_handler(self, name: str, body: Handler) -> Handler:
+        def handle(*events: Any) -> None:
+            before, self.now = self.now, events[0] if events else None
+            try:
+                body(*events)
+            except BaseException as err:
+                self._fail(err, name, self.now)
+                raise
+            finally:
+                self.now = before
+
+        return handle
+
+    def _start_handler(self, body: Handler | None, handled: frozenset[str]) -> Handler:
+        def start() -> None:
+            self.name = str(self.strategy.strategy_id)
+            try:
+                if body is not None:
+                    body()
+                self._subscribe(handled)
+            except BaseException as err:
+                self._fail(err, "on_start", None)
+                raise
+
+        return start
+
+    def _subscribe(self, handled: frozenset[str]) -> None:
+        strategy, ours = self.strategy, isinstance(self.strategy, Strategy)
+        for source in self.stage.sources:
+            wanted = ours and (source.handler in handled or source.key in self.bound)
+            if source.kind == "bars" and (wanted or (ours and self.stage.hold_until == "bar")):
+                strategy.subscribe_bars(source.bar_type)
+            elif source.kind == "quotes" and wanted:
+                strategy.subscribe_quotes(source.instrument_id)
+            elif source.kind == "trades" and wanted:
+                strategy.subscribe_trades(source.instrument_id)
+            if source.opening:
+                strategy.subscribe_quotes(source.instrument_id)
+
+    def _bar_handler(self, body: Handler | None) -> Handler:
+        release = self.commands.release if self.stage.hold_until == "bar" else None
+        bound = self.bound
+
+        def handle(bar: Any) -> None:
+            self.now = bar
+            try:
+                if release is not None:
+                    release(bar.bar_type.instrument_id)
+                if bound:
+                    for indicator in bound.get(bar.bar_type, ()):
+                        indicator.update_bar(bar)
+                if body is not None:
+                    body(bar)
+            except BaseException as err:
+                self._fail(err, "on_bar", bar)
+                raise
+
+        return handle
+
+    def _tick_handler(self, name: str, body: Handler | None, price: Callable[[Any], float]) -> Handler:
+        opening = self._opening if name == "on_quote" else frozenset()
+        bound, kind, release = self.bound, name, self.commands.release
+
+        def handle(tick: Any) -> None:
+            self.now = tick
+            try:
+                if opening and tick.instrument_id in opening:
+                    release(tick.instrument_id)
+                    return
+                if bound:
+                    for indicator in bound.get((kind, tick.instrument_id), ()):
+                        indicator.update_price(price(tick))
+                if body is not None:
+                    body(tick)
+            except BaseException as err:
+                self._fail(err, name, tick)
+                raise
+
+        return handle
+
+    def _order_handler(self, body: Handler | None) -> Handler:
+        recorder, exposure = self.stage.recorder, self.exposure
+
+        def handle(event: Any) -> None:
+            kind = type(event)
+            before, self.now = self.now, event
+            try:
+                if kind is engine.OrderInitialized:
+                    recorder.capture(event, self.commands.cause_of(event, before))
+                else:
+                    recorder.capture(event)
+                if kind is engine.OrderFilled:
+                    self._book(event)
+                elif kind in ENDED:
+                    exposure.ended(str(event.client_order_id))
+                if body is not None and event.client_order_id not in recorder.ignored:
+                    body(event)
+            except BaseException as err:
+                self._fail(err, "on_order_event", event)
+                raise
+            finally:
+                self.now = before
+
+        return handle
+
+    def _book(self, event: Any) -> None:
+        if event.client_order_id in self.stage.recorder.ignored:
+            return
+        traded = self.traded[str(event.instrument_id)]
+        size = event.last_qty.as_decimal()
+        signed = size if event.is_buy else -size
+        self.exposure.filled(str(event.client_order_id), (self.name, traded.name), signed)
+        price = event.last_px.as_decimal()
+        self.exposure.paid(event.currency.code, signed * price * traded.multiplier)
+        if event.commission is not None:
+            self.exposure.paid(event.commission.currency.code, event.commission.as_decimal())
+
+    # -- what intents and signals need
+
+    @property
+    def factory(self) -> Any:
+        """The engine's order factory."""
+        return self.strategy.order_factory
+
+    def send(self, order: Any, decision: int) -> None:
+        """Send an order through the one door."""
+        self.commands.send(order, decision)
+
+    def send_list(self, orders: Any, decision: int) -> None:
+        """Send orders that belong together."""
+        self.commands.send_list(orders, decision)
+
+    def drop_held(self, order: str | None = None, instrument: str | None = None) -> bool:
+        """Forget orders that wait for their moment."""
+        return self.commands.drop_held(order, instrument)
+
+    def bind(self, indicator: Indicator, on: Any) -> Indicator:
+        """Feed `indicator` with the rows of a dataset, named by instrument, dataset or order."""
+        self.bound[self._source(on).key].append(indicator)
+        return indicator
+
+    def _source(self, on: Any) -> Source:
+        sources = self.stage.sources
+        if on is None:
+            if len(self.instruments) == 1:
+                return sources[0]
+            listed = ", ".join(self.instruments)
+            raise SettingsError(f"say which data this indicator is on: on=... with one of {listed}")
+        name = getattr(on, "id", getattr(getattr(on, "instrument", None), "id", on))
+        for source in sources:
+            if source.dataset is on or str(name) in (source.dataset.instrument.id, source.dataset.name):
+                return source
+        raise SettingsError(f"no data for {on!r} in this run; there is {', '.join(self.instruments)}")
+
+    def named(self, instrument: Any) -> str:
+        """Return the instrument's id as text, checked; None means the one at hand."""
+        if instrument is None:
+            return self.ambient_instrument()
+        name = str(getattr(instrument, "id", instrument))
+        if name not in self.traded:
+            raise SettingsError(f"{name} is not in this run; there is {', '.join(self.traded)}")
+        return name
+
+    def ambient_instrument(self) -> str:
+        """Return the instrument of the row being handled, or the run's only one."""
+        if len(self.instruments) == 1:
+            return self.instruments[0]
+        now = self.now
+        if isinstance(now, engine.Bar):
+            return str(now.bar_type.instrument_id)
+        found = getattr(now, "instrument_id", None)
+        if found is None:
+            listed = ", ".join(self.instruments)
+            raise SettingsError(f"say which instrument: instrument=... with one of {listed}")
+        return str(found)
+
+    def decide(self, intent: str, instrument: str | None, **terms: Any) -> int:
+        """Record a decision and return its seq."""
+        return self.note(kinds.DecisionMade(self.name, intent, instrument, **terms))
+
+    def signal(self, name: str, value: float, instrument: str | None) -> None:
+        """Record a derived value with its lineage."""
+        if instrument is None and self.now is not None:
+            instrument = self.ambient_instrument()
+        self.note(kinds.SignalNoted(self.name, name, value, instrument))
+
+    def note(self, fact: kinds.Fact, cause: int | None = None) -> int:
+        """Record a fact of ours with the cause and lineage of what is being handled."""
+        now, what, source = self.now, "timer or start", ""
+        ts = self.strategy.clock.timestamp_ns()
+        if isinstance(now, engine.Bar):
+            key = now.bar_type
+        elif isinstance(now, engine.QuoteTick):
+            key = ("on_quote", now.instrument_id)
+        elif isinstance(now, engine.TradeTick):
+            key = ("on_trade", now.instrument_id)
+        else:
+            key = None
+            if hasattr(now, "client_order_id"):
+                what = "order"
+                cause = cause or self.stage.recorder.seq_of(str(now.client_order_id))
+        found = self._sources.get(key)
+        if found is not None:
+            what, source = found.label, found.dataset.fingerprint
+        seen = ts if now is None else now.ts_event
+        lineage = Lineage(source, what, seen, self._code, self._params, self.stage.calculation)
+        return self.stage.recorder.note(fact, ts, f"strategy/{self.name}", cause, lineage)
+
+    def refused(self, order: Any, decision: int) -> bool:
+        """Try the run's limits on an order; record a refusal."""
+        allowed = self.stage.limits
+        if allowed is None:
+            return False
+        traded = self.traded[str(order.instrument_id)]
+        size = order.quantity.as_decimal()
+        signed = size if order.is_buy else -size
+        price = getattr(order, "price", None)
+        at = price.as_decimal() if price is not None else self.last_price(traded.name)
+        expected = self.exposure.expected(self.name, traded.name)
+        breach = decide(allowed, signed, size * at * traded.multiplier, expected)
+        if breach is None:
+            return False
+        side = "BUY" if order.is_buy else "SELL"
+        self.note(kinds.RiskDenied(self.name, traded.name, *breach, side, size), decision)
+        return True
+
+    # -- what things are worth, for sizing
+
+    def last_price(self, instrument: str) -> Decimal:
+        """Return the last price seen of an instrument; zero before its first row."""
+        cache = self.strategy.cache
+        for source in self.stage.sources:
+            if source.dataset.instrument.id != instrument:
+                continue
+            if source.kind == "bars" and (bar := cache.bar(source.bar_type)) is not None:
+                return bar.close.as_decimal()
+            if source.kind == "quotes" and (quote := cache.quote(source.instrument_id)) is not None:
+                return (quote.bid_price.as_decimal() + quote.ask_price.as_decimal()) / 2
+            if source.kind == "trades" and (trade := cache.trade(source.instrument_id)) is not None:
+                return trade.price.as_decimal()
+        return Decimal(0)
+
+    def rate(self, currency: str) -> Decimal:
+        """Return what one unit of `currency` is worth in the run's currency."""
+        home = self.stage.currency
+        if currency == home:
+            return Decimal(1)
+        for name in self.traded:
+            pair = name.rpartition(".")[0].replace("/", "")
+            if pair == currency + home and (price := self.last_price(name)):
+                return price
+            if pair == home + currency and (price := self.last_price(name)):
+                return 1 / price
+        raise SettingsError(
+            f"no rate from {currency} to {home}: add a dataset of {currency}/{home} to the run"
+        )
+
+    def equity(self) -> Decimal:
+        """Return cash and holdings of the run at last seen prices, in its currency."""
+        exposure = self.exposure
+        total = sum((amount * self.rate(c) for c, amount in exposure.cash.items() if amount), Decimal(0))
+        for (_, name), held in exposure.held.items():
+            if held:
+                traded = self.traded[name]
+                total += held * self.last_price(name) * traded.multiplier * self.rate(traded.currency)
+        return total
+
+
+def _overridden(kind: type, name: str) -> bool:
+    return getattr(kind, name) is not getattr(EngineStrategy, name, None)
+
+
+def _mid(quote: Any) -> float:
+    return (quote.bid_price.as_double() + quote.ask_price.as_double()) / 2
+
+
+def _last(trade: Any) -> float:
+    return trade.price.as_double()
