@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal as D
-
 from onetape.books.cash import cash, ledger
 
-from .tapes import Tape
+from .tapes import D, Tape
 
 
 def test_a_purchase_pays_price_and_commission_and_a_sale_receives():

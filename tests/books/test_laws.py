@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal as D
 from decimal import localcontext
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from onetape.books.cash import cash
 from onetape.books.exact import EXACT, TINY
 from onetape.books.positions import positions
@@ -15,7 +13,7 @@ from onetape.books.trades import trades
 from onetape.books.valuation import InstrumentInfo, equity
 from onetape.tape.kinds import OrderFilled, SplitApplied
 
-from .tapes import Tape, clock, line
+from .tapes import D, Tape, clock, line
 
 quantities = st.decimals("-50", "50", places=3).filter(bool)
 prices = st.decimals("0.01", "900", places=2)

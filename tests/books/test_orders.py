@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal as D
-
 import pytest
-
 from onetape.books.orders import Order, orders
 from onetape.errors import BrokenTape
 from onetape.tape import kinds
 
-from .tapes import Tape
+from .tapes import D, Tape
 
 IDS = ("O1", "GOOG", "S")
 
@@ -99,5 +96,5 @@ def test_a_voided_fill_reopens_the_order():
 
 
 def test_an_order_without_its_beginning_is_refused():
-    with pytest.raises(BrokenTape, match="seq 1: order O1 has no order.initialized"):
+    with pytest.raises(BrokenTape, match=r"seq 1: order O1 has no order\.initialized"):
         orders(Tape().fill(1, 1, client_order_id="O1").events)

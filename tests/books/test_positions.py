@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal as D
-
 import pytest
-
 from onetape.books.positions import Key, Position, positions
 from onetape.errors import BrokenTape, SettingsError
 from onetape.tape.kinds import OrderFilled
 
-from .tapes import Tape
+from .tapes import D, Tape
 
 KEY = Key("A", "GOOG", "S")
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal as D
-
 import pytest
-
 from onetape.books.trades import trades
 from onetape.errors import SettingsError
 
-from .tapes import DAY, Tape
+from .tapes import DAY, D, Tape
 
 
 def test_a_trade_runs_from_flat_to_flat():

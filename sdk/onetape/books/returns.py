@@ -71,7 +71,7 @@ def beside(own: Path, benchmark: pl.DataFrame, tz: str = "UTC") -> tuple[Floats,
         )
     zeros = pl.lit(0.0).alias("deposits")
     frame = benchmark.select("ts_event", pl.col(levels[0]).alias("equity"), zeros)
-    if frame.schema["ts_event"] == pl.Datetime("ns") or frame["ts_event"].dtype == pl.Date:
+    if frame.schema["ts_event"] == pl.Date:
         frame = frame.with_columns(pl.col("ts_event").cast(pl.Datetime("ns", "UTC")))
     other = daily(frame.sort("ts_event"), tz)
     theirs = dict(zip(other.dates, other.returns.tolist(), strict=True))

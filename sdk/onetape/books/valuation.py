@@ -9,7 +9,8 @@ Margined   market value is the open profit; the notional shows in the exposures.
 Exposure   quantity x mark x multiplier, netted per instrument over accounts and strategies.
 Currency   every amount is translated at the rate of the moment, deposits at the rate of the
            first moment that sees them; with one currency the identity above is exact.
-Columns    Decimal(38, 18), exact; drawdown is a float fraction at or below zero.
+Columns    Decimal(38, 18), exact; drawdown is a float fraction at or below zero of
+           the highest equity so far; `performance` measures it free of deposits.
 """
 
 from __future__ import annotations
