@@ -1,1 +1,1 @@
-""""""
+"""How a strategy meets a market."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import platform
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -45,7 +45,7 @@ SHOW_PROGRESS_FROM = 500_000  # rows
 class Spec:
     """One backtest, checked; `execute` runs it."""
 
-    strategies: tuple[Any, ...]  # fresh instances
+    makers: tuple[Callable[[], Any], ...]  # each gives a fresh strategy
     datasets: tuple[Dataset, ...]
     cash: tuple[tuple[str, Decimal], ...]
     currency: str
@@ -67,7 +67,7 @@ def specify(strategy: Any, data: Any, **terms: Any) -> Spec:
     cash, currency = terms.pop("cash"), terms.pop("currency")
     kind, leverage = engine.account_terms(terms.pop("account", "margin"))
     return Spec(
-        strategies=_strategies(strategy, terms.pop("params", None) or {}),
+        makers=_makers(strategy, terms.pop("params", None) or {}),
         datasets=datasets,
         cash=_cash(cash, currency),
         currency=currency,
@@ -93,24 +93,41 @@ def _datasets(data: Any, start: Any, end: Any) -> tuple[Dataset, ...]:
     return tuple(d.slice(start, end) for d in listed)
 
 
-def _strategies(given: Any, params: Mapping[str, Any]) -> tuple[Any, ...]:
-    made: list[Any] = []
+def _makers(given: Any, params: Mapping[str, Any]) -> tuple[Callable[[], Any], ...]:
+    made: list[Callable[[], Any]] = []
     for each in given if isinstance(given, list | tuple) else [given]:
         if isinstance(each, type) and issubclass(each, Strategy):
-            made.append(each(**params))
+            each(**params)  # a wrong parameter is told before anything runs
+            made.append(lambda each=each: each(**params))
         elif isinstance(each, type) and issubclass(each, EngineStrategy):
-            made.append(each())
-        elif isinstance(each, EngineStrategy):
-            if isinstance(each, Strategy):
-                if each._host is not None:
-                    each = type(each)(**each.params)  # a strategy's instance runs once
-                assign(each, params)
             made.append(each)
+        elif isinstance(each, EngineStrategy):
+            made.append(_again(each, params))
         else:
             raise SettingsError(
                 f"strategy {each!r} found, a subclass of ot.Strategy (or an instance) expected"
             )
     return tuple(made)
+
+
+def _again(instance: Any, params: Mapping[str, Any]) -> Callable[[], Any]:
+    """Return a maker of strategies like `instance`; the engine runs an instance only once."""
+    kind = type(instance)
+    if isinstance(instance, Strategy):
+        assign(instance, params)
+        if kind.__init__ is Strategy.__init__:
+            return lambda: kind(**instance.params)
+    fresh = [instance]
+
+    def make() -> Any:
+        if not fresh:
+            raise RunError(
+                f"this {kind.__name__} has run already and an instance runs once: "
+                "give the class, or a new instance"
+            )
+        return fresh.pop()
+
+    return make
 
 
 def _cash(cash: Any, currency: str) -> tuple[tuple[str, Decimal], ...]:
@@ -142,6 +159,7 @@ def execute(spec: Spec) -> Recording:
 class _Run:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
+        self.strategies = [make() for make in spec.makers]
         self.recorder = Recorder(ACCOUNT)
         self.instruments = {d.instrument.id: d.instrument for d in spec.datasets}
         self.start = min(_ns(d.start) for d in spec.datasets)
@@ -157,7 +175,7 @@ class _Run:
             for host in hosts:
                 host.attach()
             Actions(hosts, self.start, self.end).attach()
-            for strategy in spec.strategies:
+            for strategy in self.strategies:
                 built.add_strategy(strategy)
             self._drive(built, hosts)
             self.recorder.sweep(built.cache.orders())
@@ -202,7 +220,7 @@ class _Run:
             calculation=CALCULATION,
             account=ACCOUNT,
         )
-        return [Host(s, stage, identity(s)[0], params_in(s)) for s in spec.strategies]
+        return [Host(s, stage, identity(s)[0], params_in(s)) for s in self.strategies]
 
     def _drive(self, built: Any, hosts: list[Host]) -> None:
         bar = _progress(self.spec.progress, sum(d.rows for d in self.spec.datasets))
@@ -232,14 +250,14 @@ class _Run:
 
     def _open(self) -> None:
         spec, note = self.spec, self.recorder.note
-        first = spec.strategies[0]
-        codes = [identity(s) for s in spec.strategies]
+        first = self.strategies[0]
+        codes = [identity(s) for s in self.strategies]
         params: dict[str, Any] = {}
-        for at, strategy in enumerate(spec.strategies):
-            prefix = "" if len(spec.strategies) == 1 else f"{at}."
+        for at, strategy in enumerate(self.strategies):
+            prefix = "" if len(self.strategies) == 1 else f"{at}."
             params |= {prefix + name: value for name, value in params_in(strategy).items()}
         opened = kinds.RunOpened(
-            strategy=", ".join(type(s).__name__ for s in spec.strategies),
+            strategy=", ".join(type(s).__name__ for s in self.strategies),
             code_hash=codes[0][0] if len(codes) == 1 else _joined([c for c, _ in codes]),
             code="\n".join(text for _, text in codes if text) or None,
             params=params,

@@ -1,1 +1,1 @@
-""""""
+"""What happened, in which order, because of what."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 FORMAT = "onetape.recording/1"
+BRIEF = 400  # characters of an event in a difference
 
 
 class Recording(Sequence[Event]):
@@ -209,12 +210,15 @@ class Difference:
 def _brief(event: Event | None) -> str:
     if event is None:
         return "(no such event)"
-    return f"#{event.seq} {event.kind} at {event.ts_event} {event.stream}: {msgspec.json.encode(event.fact).decode()}"
+    said = msgspec.json.encode(event.fact).decode()
+    short = said if len(said) <= BRIEF else said[:BRIEF] + "…"
+    return f"#{event.seq} {event.kind} at {event.ts_event} {event.stream}: {short}"
 
 
-def first_difference(left: Recording, right: Recording) -> Difference | None:
-    """Return where two recordings first differ, or None when they are the same bytes."""
-    for at, (a, b) in enumerate(itertools.zip_longest(left.raws, right.raws), 1):
+def first_difference(left: Recording, right: Recording, start: int = 1) -> Difference | None:
+    """Return where two recordings first differ, from seq `start` on; None when nowhere."""
+    pairs = itertools.zip_longest(left.raws[start - 1 :], right.raws[start - 1 :])
+    for at, (a, b) in enumerate(pairs, start):
         if a != b:
             one = left.seq(at) if a is not None else None
             two = right.seq(at) if b is not None else None

@@ -1,0 +1,301 @@
+# pyright: standard
+"""Run: the immutable result of a backtest, everything in it a function of its tape.
+
+Frames are polars, money and quantities exact decimals, times Datetime("ns", "UTC"); a `seq`
+column leads from a row back to the tape. Nothing is computed before it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from onetape.books import performance, tables
+from onetape.books import trades as round_trips
+from onetape.books.cash import ledger
+from onetape.books.trades import Trade
+from onetape.books.valuation import equity as value
+from onetape.errors import RunError, SettingsError
+from onetape.market.dataset import Dataset, to_ns
+from onetape.results import market
+from onetape.tape.recording import Recording
+
+if TYPE_CHECKING:
+    from onetape.results.compare import Comparison
+    from onetape.results.moment import Moment
+    from onetape.results.trace import Trace
+    from onetape.run.backtest import Spec
+
+
+class Run:
+    """What came out of `ot.backtest`.
+
+    recording      the tape: every event, in order
+    datasets       what was read, () when a loaded run's data is not at hand
+    conventions    fill, fees, slippage, latency, account: how the figures came about
+    warnings       what to know before believing them
+    """
+
+    def __init__(
+        self, recording: Recording, datasets: tuple[Dataset, ...] = (), spec: Spec | None = None
+    ) -> None:
+        self.recording = recording
+        self.datasets = datasets
+        self.spec = spec
+        self.opened = recording.opened
+
+    # -- identity
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the canonical tape: the same code, data and settings give the same."""
+        return self.recording.fingerprint
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The strategy's parameters in force."""
+        return dict(self.opened.params)
+
+    @property
+    def currency(self) -> str:
+        """The currency that equity and statistics are in."""
+        return self.opened.currency
+
+    @property
+    def conventions(self) -> dict[str, str]:
+        """How fills, fees, slippage and latency were modelled."""
+        shown = dict(self.opened.settings)
+        shown["fill"] = f"{shown['fill']}: {shown.pop('fill_means')}"
+        shown["latency"] = f"{int(shown.pop('latency_ns')) / 1e6:g} ms"
+        shown.pop("strategy_path", None)
+        return shown
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Synthetic data, quality findings, optimistic fills and refused orders, in words."""
+        said: list[str] = []
+        for dataset in self.opened.datasets:
+            if dataset.synthetic:
+                said.append(f"{dataset.name} is SYNTHETIC data: no market ever traded so")
+            said += [f"{dataset.name}: {finding}" for finding in dataset.findings]
+        if self.opened.settings["fill"] == "this_close":
+            said.append("fills at the close that the decision was made on are optimistic")
+        for status in ("DENIED", "REJECTED"):
+            count = self.orders.filter(pl.col("status") == status).height
+            if count:
+                said.append(f"{count} orders were {status.lower()}: see run.orders")
+        refused = sum(1 for _ in self.recording.of_kind("risk.denied"))
+        if refused:
+            said.append(f"{refused} orders were refused by limits: see run.recording.of_kind('risk.denied')")
+        return tuple(said)
+
+    # -- frames
+
+    @cached_property
+    def fills(self) -> pl.DataFrame:
+        """One row a fill: side, quantity, price, commission, ids."""
+        return tables.fills(self.recording, self._multipliers)
+
+    @cached_property
+    def orders(self) -> pl.DataFrame:
+        """One row an order: terms, status, filled, average price."""
+        return tables.orders(self.recording)
+
+    @cached_property
+    def positions(self) -> pl.DataFrame:
+        """One row after each fill or split: quantity, average price, realized."""
+        return tables.positions(self.recording, multipliers=self._multipliers)
+
+    @cached_property
+    def trades(self) -> pl.DataFrame:
+        """One row a round trip: entry, exit, gross and net profit, duration."""
+        return tables.trades(self.round_trips)
+
+    @cached_property
+    def signals(self) -> pl.DataFrame:
+        """One row for each signal that the strategy noted."""
+        return tables.signals(self.recording)
+
+    @cached_property
+    def cash(self) -> pl.DataFrame:
+        """One row a movement of cash, with its reason and the balance after it."""
+        margined = [name for name, info in self._infos.items() if info.margined]
+        return tables.cash(ledger(self.recording, margined, self._multipliers))
+
+    @cached_property
+    def round_trips(self) -> list[Trade]:
+        """The trades as objects, exact."""
+        return round_trips.trades(self.recording, multipliers=self._multipliers)
+
+    @cached_property
+    def equity(self) -> pl.DataFrame:
+        """Equity, cash, market value, exposure and drawdown on the data's own clock."""
+        return self.equity_on()
+
+    def equity_on(self, every: str | None = None) -> pl.DataFrame:
+        """Return equity on a clock: "1s", "15m", "1h", "1d"; None chooses by the data."""
+        lines = market.marks(self._data(), market.grid(self._data(), every))
+        return value(
+            self.recording,
+            lines,
+            market.clock(lines),
+            self.currency,
+            self._infos,
+            market.rates(self._data(), lines),
+        )
+
+    @property
+    def final_equity(self) -> Decimal:
+        """Equity at the last price, exact."""
+        return self.stats["final_equity"]  # type: ignore[return-value]
+
+    # -- statistics
+
+    @cached_property
+    def _sample(self) -> performance.Sample:
+        return performance.sample(
+            self.equity,
+            self.round_trips,
+            self.fills,
+            periods_per_year=365 if market.trades_all_week(self._data()) else 252,
+            tz=self._data()[0].tz,
+        )
+
+    @cached_property
+    def stats(self) -> dict[str, Any]:
+        """Every statistic by name; None where it is not defined. See `explain`."""
+        return performance.figures(self._sample)
+
+    def explain(self, name: str) -> str:
+        """Return a statistic's formula, convention, source and the numbers it was made of."""
+        return performance.explain(name, self._sample)
+
+    def against(self, benchmark: Dataset | pl.DataFrame) -> dict[str, Any]:
+        """Return the statistics with alpha, beta and information ratio against a benchmark."""
+        level = benchmark
+        if isinstance(benchmark, Dataset):
+            times, prices = market.marks([benchmark], None)[benchmark.instrument.id]
+            level = pl.DataFrame(
+                {"ts_event": pl.Series(times).cast(pl.Datetime("ns", "UTC")), "level": [float(p) for p in prices]}
+            )
+        sample = performance.sample(
+            self.equity,
+            self.round_trips,
+            self.fills,
+            periods_per_year=self._sample.periods,
+            benchmark=level,  # type: ignore[arg-type]
+            tz=self._data()[0].tz,
+        )
+        return performance.figures(sample)
+
+    # -- questions
+
+    def at(self, when: str | date | datetime) -> Moment:
+        """Return what was held, working and known at an instant (naive: the data's zone)."""
+        from onetape.results.moment import moment
+
+        ns = to_ns(when, self.opened.datasets[0].tz)
+        assert ns is not None
+        return moment(self, ns)
+
+    def trace(self, row: Any) -> Trace:
+        """Return where a number comes from: fill, order, decision, row, dataset, code.
+
+        `row` is a row of one of the frames (a one-row frame or a dict), an event or a seq.
+        """
+        from onetape.results.trace import trace
+
+        return trace(self, row)
+
+    def __sub__(self, other: Run) -> Comparison:
+        from onetape.results.compare import compare
+
+        return compare(self, other)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and self.recording == other.recording
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    # -- looks and files
+
+    def __repr__(self) -> str:
+        from onetape.results.text import brief
+
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        from onetape.results.page import card
+
+        return card(self)
+
+    def tearsheet(self) -> Any:
+        """Return an interactive page (a Panel object): equity, fills, months, trades."""
+        from onetape.results.charts import tearsheet
+
+        return tearsheet(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the run: a .html path gets a self-contained offline report, any other the tape."""
+        if Path(path).suffix in (".html", ".htm"):
+            from onetape.results.page import report
+
+            return report(self, Path(path))
+        return self.recording.save(path)
+
+    @classmethod
+    def load(cls, path: str | Path, data: Any = ()) -> Run:
+        """Read a saved run; `data` are the datasets it was made on, checked by fingerprint."""
+        listed = (data,) if isinstance(data, Dataset) else tuple(data)
+        run = cls(Recording.load(path), listed)
+        wanted = [d.fingerprint for d in run.opened.datasets]
+        if listed and sorted(d.fingerprint for d in listed) != sorted(wanted):
+            names = ", ".join(f"{d.name} ({d.fingerprint[:12]})" for d in run.opened.datasets)
+            found = ", ".join(f"{d.name} ({d.fingerprint[:12]})" for d in listed)
+            raise SettingsError(f"{found} found, the run's own data expected: {names}")
+        return run
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return fingerprint, statistics and conventions as plain JSON types."""
+        return {
+            "strategy": self.opened.strategy,
+            "params": self.params,
+            "fingerprint": self.fingerprint,
+            "events": len(self.recording),
+            "datasets": [{"name": d.name, "fingerprint": d.fingerprint, "synthetic": d.synthetic} for d in self.opened.datasets],
+            "conventions": self.conventions,
+            "warnings": list(self.warnings),
+            "stats": {n: float(v) if isinstance(v, Decimal) else v for n, v in self.stats.items()},
+        }
+
+    # -- what the frames need
+
+    @cached_property
+    def _infos(self) -> Mapping[str, Any]:
+        return market.infos_of(self.opened.instruments)
+
+    @property
+    def _multipliers(self) -> dict[str, Decimal]:
+        return {name: info.multiplier for name, info in self._infos.items()}
+
+    def _data(self) -> tuple[Dataset, ...]:
+        if not self.datasets:
+            names = ", ".join(d.name for d in self.opened.datasets)
+            raise RunError(
+                f"this run was loaded without its data, and prices are not on the tape: "
+                f"load it with Run.load(path, data=[...]) naming {names}"
+            )
+        return self.datasets
+
+
+def utc(ns: int) -> datetime:
+    """Return ns UTC as a datetime, cut to microseconds."""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(microsecond=ns // 1_000 % 1_000_000)
+

@@ -1,0 +1,60 @@
+# pyright: standard
+"""Plain words and numbers for people: the `repr` of a run, money, shares of one."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onetape.results.run import Run
+
+PERCENT = {
+    "total_return", "annual_return", "volatility", "max_drawdown", "var_95", "es_95", "win_rate",
+    "exposure_time",
+}  # fmt: skip
+MONEY = {"final_equity", "fees", "expectancy", "best_trade", "worst_trade", "avg_trade"}
+SHOWN = (
+    "final_equity", "total_return", "annual_return", "volatility", "sharpe", "sortino", "calmar",
+    "max_drawdown", "win_rate", "profit_factor", "trades", "fees",
+)  # fmt: skip
+
+
+def shown(name: str, value: Any, currency: str = "") -> str:
+    """Return a statistic as a person writes it; a dash when it is not defined."""
+    if value is None:
+        return "–"
+    if name in PERCENT:
+        return f"{float(value) * 100:,.2f} %"
+    if name in MONEY:
+        return f"{Decimal(value):,.2f} {currency}".strip()
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{float(value):,.2f}"
+
+
+def label(name: str) -> str:
+    """Return a statistic's name for display."""
+    return name.replace("_95", " 95 %").replace("_", " ")
+
+
+def title(run: Run) -> str:
+    """Return strategy, parameters and data in one line."""
+    params = ", ".join(f"{name}={value}" for name, value in run.params.items())
+    data = ", ".join(d.instrument for d in run.opened.datasets[:6])
+    more = f" and {len(run.opened.datasets) - 6} more" if len(run.opened.datasets) > 6 else ""
+    return f"{run.opened.strategy}({params}) on {data}{more}"
+
+
+def brief(run: Run) -> str:
+    """Return the plain text form of a run."""
+    lines = [title(run)]
+    if run.datasets:
+        stats = run.stats
+        pairs = [(label(n), shown(n, stats[n], run.currency)) for n in SHOWN]
+        for left, right in zip(pairs[::2], pairs[1::2], strict=True):
+            lines.append(f"  {left[0]:<16}{left[1]:>18}    {right[0]:<16}{right[1]:>18}")
+    lines += [f"  {name:<16}{said}" for name, said in run.conventions.items()]
+    lines += [f"  ! {warning}" for warning in run.warnings]
+    lines.append(f"  {'fingerprint':<16}{run.fingerprint} ({len(run.recording):,} events)")
+    return "\n".join(lines)
