@@ -1,0 +1,1 @@
+"""The simulated venue. It has no door yet: venues arrive with live trading."""

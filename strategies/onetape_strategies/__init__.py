@@ -1,0 +1,1 @@
+"""Example strategies, found by `onetape backtest --strategy NAME` through entry points."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nautilus_trader.model import OrderSide, OrderType
 
 from onetape.errors import SettingsError
+from onetape.tape.kinds import DecisionMade
 
 if TYPE_CHECKING:
     from onetape.run.host import Host
@@ -137,7 +138,9 @@ class Commands:
         host = self._host
         after, host.now = host.now, handling
         try:
-            return host.decide("order", str(event.instrument_id), why="made inside the engine")
+            why = "made inside the engine"
+            fact = DecisionMade(host.name, "order", str(event.instrument_id), why=why)
+            return host.note(fact, ts=event.ts_event)
         finally:
             host.now = after
 

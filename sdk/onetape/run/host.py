@@ -184,6 +184,8 @@ class Host:
             kind = type(event)
             before, self.now = self.now, event
             try:
+                if event.client_order_id in recorder.ignored:
+                    return  # the engine's bookkeeping at a split
                 if kind is engine.OrderInitialized:
                     recorder.capture(event, self.commands.cause_of(event, before))
                 else:
@@ -192,7 +194,7 @@ class Host:
                     self._book(event)
                 elif kind in ENDED:
                     exposure.ended(str(event.client_order_id))
-                if body is not None and event.client_order_id not in recorder.ignored:
+                if body is not None:
                     body(event)
             except BaseException as err:
                 self._fail(err, "on_order_event", event)
@@ -203,8 +205,6 @@ class Host:
         return handle
 
     def _book(self, event: Any) -> None:
-        if event.client_order_id in self.stage.recorder.ignored:
-            return
         traded = self.traded[str(event.instrument_id)]
         size = event.last_qty.as_decimal()
         signed = size if event.is_buy else -size
@@ -283,10 +283,11 @@ class Host:
             instrument = self.ambient_instrument()
         self.note(kinds.SignalNoted(self.name, name, value, instrument))
 
-    def note(self, fact: kinds.Fact, cause: int | None = None) -> int:
+    def note(self, fact: kinds.Fact, cause: int | None = None, ts: int | None = None) -> int:
         """Record a fact of ours with the cause and lineage of what is being handled."""
         now, what, source = self.now, "timer or start", ""
-        ts = self.strategy.clock.timestamp_ns()
+        # while a new order is being announced the engine lets nobody read its clock
+        ts = self.strategy.clock.timestamp_ns() if ts is None else ts
         if isinstance(now, engine.Bar):
             key = now.bar_type
         elif isinstance(now, engine.QuoteTick):
