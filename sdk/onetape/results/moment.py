@@ -33,13 +33,14 @@ class Moment:
 
     def __repr__(self) -> str:
         from onetape.results.run import utc
+        from onetape.results.trace import exact
 
         lines = [f"at {utc(self.ts):%Y-%m-%d %H:%M:%S} UTC, after event {self.seq}"]
         if self.equity is not None:
             lines.append(f"  equity {shown('final_equity', self.equity, self.currency)}")
         lines += [f"  cash {amount:,.2f} {code}" for code, amount in self.cash.items()]
         for row in self.positions.iter_rows(named=True):
-            lines.append(f"  {row['quantity']} {row['instrument']} at {row['average_price']}")
+            lines.append(f"  {exact(row['quantity'])} {row['instrument']} at {exact(row['average_price'])}")
         lines.append(f"  {self.orders.height} working orders")
         return "\n".join(lines)
 

@@ -50,7 +50,7 @@ def rerun(run: Run) -> Rerun:
 
 
 def _spec(run: Run) -> Spec:
-    from onetape.run.backtest import specify_from
+    from onetape.run.backtest import specify_again
 
     run._data()
     path = run.opened.settings["strategy_path"]
@@ -64,7 +64,7 @@ def _spec(run: Run) -> Spec:
             f"the strategy {path} cannot be imported here ({err}); "
             "import the module that defines it under the same name, then rerun"
         ) from err
-    return specify_from(run.opened, strategy, run.datasets, run.recording)
+    return specify_again(run.opened, strategy, run.datasets)
 
 
 def _changed(again: Run, first: Run) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -66,8 +67,8 @@ def trace(run: Run, row: Any) -> Trace:
         return _worth(run, row)
     if isinstance(row, dict) and row.get("entry_seqs") is not None:
         seqs = [*row["entry_seqs"], *(row["exit_seqs"] or [])]
-        net = f"net {row['net']} {row['currency']}" if "net" in row else ""
-        return Trace("trade", f"{row['side']} {row['quantity']} {row['instrument']} {net}", _each(run, seqs))
+        net = f"net {exact(row['net'])} {row['currency']}" if "net" in row else ""
+        return Trace("trade", f"{row['side']} {exact(row['quantity'])} {row['instrument']} {net}", _each(run, seqs))
     seq = row if isinstance(row, int) else row.get("seq") if isinstance(row, dict) else None
     if not isinstance(seq, int):
         raise SettingsError(
@@ -105,9 +106,10 @@ def _worth(run: Run, row: dict[str, Any]) -> Trace:
         )
         seqs = fills["seq"].to_list()[::-1]
         priced = _priced(run, held["instrument"], ts)
-        says = f"{held['quantity']} {held['instrument']} at {held['average_price']}"
-        nodes.append(Trace("position", says, (*priced, *_each(run, seqs[:3]))))
-    return Trace("equity", f"{row['equity']} {run.currency} at {row['ts_event']}", tuple(nodes))
+        says = f"{exact(held['quantity'])} {held['instrument']} at {exact(held['average_price'])}"
+        earlier = (Trace(f"and {len(seqs) - 3} earlier fills"),) if len(seqs) > 3 else ()
+        nodes.append(Trace("position", says, (*priced, *_each(run, seqs[:3]), *earlier)))
+    return Trace("equity", f"{exact(row['equity'])} {run.currency} at {row['ts_event']}", tuple(nodes))
 
 
 def _priced(run: Run, instrument: str, ts: int) -> tuple[Trace, ...]:
@@ -183,8 +185,15 @@ def _seen(run: Run, lineage: Lineage) -> tuple[str, tuple[Trace, ...]]:
     return when, ()
 
 
+def exact(value: Any) -> str:
+    """Return a number without the zeros that its column's scale adds."""
+    if not isinstance(value, Decimal):
+        return str(value)
+    return f"{value.normalize():f}" if value else "0"
+
+
 def _row(row: dict[str, Any]) -> str:
-    values = ", ".join(f"{k} {v}" for k, v in row.items() if k not in ("row", "ts_event", "ts_init"))
+    values = ", ".join(f"{k} {exact(v)}" for k, v in row.items() if k not in ("row", "ts_event", "ts_init"))
     return f"row {row['row']} at {row['ts_event']:%Y-%m-%d %H:%M:%S}Z: {values}"
 
 

@@ -79,6 +79,39 @@ def specify(strategy: Any, data: Any, **terms: Any) -> Spec:
     )
 
 
+class Recipe(msgspec.Struct, frozen=True):
+    """A spec's terms as they are kept in `run.opened`."""
+
+    cash: tuple[tuple[str, Decimal], ...]
+    fill: str
+    fees: Fees | None
+    slippage: Slippage | None
+    latency_ns: int
+    account: str
+    leverage: Decimal
+    limits: Limits | None
+
+    @classmethod
+    def of(cls, spec: Spec) -> Recipe:
+        """Return the terms of a spec."""
+        return cls(**{name: getattr(spec, name) for name in cls.__struct_fields__ if name != "fill"}, fill=spec.fill.name)
+
+
+def specify_again(opened: kinds.RunOpened, strategy: Any, datasets: tuple[Dataset, ...]) -> Spec:
+    """Return the spec that `opened` tells of, with a strategy class and data at hand."""
+    if not opened.recipe:
+        raise RunError("this tape keeps no recipe: it was recorded by a version that wrote none")
+    recipe = msgspec.json.decode(opened.recipe, type=Recipe)
+    terms = {name: getattr(recipe, name) for name in Recipe.__struct_fields__ if name != "fill"}
+    return Spec(
+        makers=_makers(strategy, opened.params),
+        datasets=datasets,
+        currency=opened.currency,
+        fill=convention(recipe.fill, {d.kind for d in datasets}),
+        **terms,
+    )
+
+
 def _datasets(data: Any, start: Any, end: Any) -> tuple[Dataset, ...]:
     listed = [data] if isinstance(data, Dataset) else list(data)
     wrong = [d for d in listed if not isinstance(d, Dataset)]
@@ -271,6 +304,7 @@ class _Run:
                 "calculation": CALCULATION,
                 "python": platform.python_version(),
             },
+            recipe=msgspec.json.encode(Recipe.of(spec), order="deterministic").decode(),
         )
         note(opened, self.start, "run")
         stream = f"account/{ACCOUNT}"

@@ -56,6 +56,7 @@ class RunOpened(Fact, frozen=True, tag="run.opened"):
     settings: dict[str, str]  # fill, fees, latency, slippage, account, start, end
     versions: dict[str, str]  # onetape, engine, calculation, python
     mode: str = "backtest"
+    recipe: str = ""  # the run's terms as JSON, for the room that made it to run it again
 
 
 class RunClosed(Fact, frozen=True, tag="run.closed"):
