@@ -150,6 +150,23 @@ def test_the_probabilistic_sharpe_of_the_paper():
     assert value == pytest.approx(0.9004, abs=5e-4)
 
 
+def test_the_probabilistic_sharpe_by_hand():
+    r = np.array([0.1, -0.1, 0.0, 0.1])
+    ratio = r.mean() / r.std(ddof=1)
+    c = r - r.mean()
+    skew, full = (c**3).mean() / (c**2).mean() ** 1.5, (c**4).mean() / (c**2).mean() ** 2
+    z = ratio * math.sqrt(3) / math.sqrt(1 - skew * ratio + (full - 1) / 4 * ratio**2)
+    found = statistics(curve(100, 110, 99, 99, 108.9))
+    assert found["probabilistic_sharpe"] == pytest.approx(NormalDist().cdf(z))
+    assert found["skew"] == pytest.approx(skew)
+    assert found["kurtosis"] == pytest.approx(full - 3)
+
+
+def test_a_trade_that_earns_nothing_is_not_a_win():
+    made = trades(Tape().fill(1, 100).fill(-1, 100).fill(1, 100).fill(-1, 101).events)
+    assert statistics(curve(100, 101), made)["win_rate"] == 0.5
+
+
 def test_more_trials_deflate_the_sharpe():
     frame, _ = noisy(3, drift=0.001)
     few = statistics(frame, trials=(10, 0.5))["deflated_sharpe"]

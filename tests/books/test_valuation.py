@@ -61,6 +61,22 @@ def test_a_split_told_for_two_accounts_divides_the_mark_once():
     assert column(frame, "market_value") == [2000, 2000]
 
 
+def test_a_mark_stamped_at_the_split_itself_is_from_before_it():
+    tape = Tape().deposit(1000).on(1).fill(10, 100).on(2).split(2)
+    frame = equity(tape.events, {"GOOG": line((2, 110))}, clock(2, 3), "USD")
+    assert column(frame, "equity") == [1100, 1100]
+
+
+def test_without_a_mark_the_last_fill_price_is_divided_once_too():
+    tape = Tape().fill(10, 100)
+    tape.account = "B"
+    tape.fill(10, 100).on(1).split(2)
+    tape.account = "A"
+    tape.split(2)
+    frame = equity(tape.events, {}, clock(0, 1), "USD")
+    assert column(frame, "market_value") == [2000, 2000]
+
+
 def test_a_split_before_anything_is_held_still_divides_the_old_mark():
     tape = Tape().deposit(1000).on(2).split(2).fill(10, 50)
     frame = equity(tape.events, {"GOOG": line((1, 100))}, clock(1, 2), "USD")

@@ -155,7 +155,7 @@ def fills(
 def orders(events: Iterable[Event]) -> pl.DataFrame:
     """Return one row for each order as the events leave it; `seq` is of its first event.
 
-    Commission is the sum over currencies that are the same; null when they differ.
+    Commission is null when it was paid in several currencies.
     """
     rows: list[tuple[object, ...]] = []
     for one in order_fold.orders(events).values():
