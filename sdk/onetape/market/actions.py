@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 import msgspec
@@ -39,6 +39,7 @@ class Split(msgspec.Struct, frozen=True, tag="split"):
     ratio: Decimal
 
     def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "ratio", _plain(self.ratio, "split ratio"))
         if self.ratio <= 0:
             raise SettingsError(f"split ratio is {self.ratio}; expected new shares per old, > 0.")
 
@@ -50,8 +51,19 @@ class Dividend(msgspec.Struct, frozen=True, tag="dividend"):
     amount: Decimal
     currency: str = "USD"
 
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "amount", _plain(self.amount, "dividend"))
+
 
 Action = Split | Dividend
+
+
+def _plain(value: Decimal | int | str, what: str) -> Decimal:
+    """Return a decimal without trailing zeros, so that equal actions have equal fingerprints."""
+    try:
+        return Decimal(format(Decimal(str(value)).normalize(), "f"))
+    except InvalidOperation:
+        raise SettingsError(f"{what} is {value!r}; expected a number.") from None
 
 
 def session_open_ns(day: date, instrument: Instrument) -> int:
@@ -80,7 +92,7 @@ def derive(
     unit = 0.005 if cents else 1e-6
     noise = 2 * unit * (1 / adjusted[:-1] + 1 / adjusted[1:])
     actions: list[Action] = []
-    for at in np.flatnonzero(np.abs(1 - ratio) > noise):
+    for at in map(int, np.flatnonzero(np.abs(1 - ratio) > noise)):
         ts = session_open_ns(days[at + 1], instrument)
         split = _split(float(ratio[at]), float(close[at + 1] / close[at]))
         if split is not None:
@@ -128,7 +140,9 @@ def adjust(frame: pl.LazyFrame, actions: Sequence[Action], mode: str) -> pl.Lazy
         elif action.ts in closes:
             factor = 1 - float(action.amount) / closes[action.ts]
             price = price * pl.when(before).then(factor).otherwise(1.0)
-    return frame.with_columns(*(pl.col(p) * price for p in prices), volume=pl.col("volume") * volume)
+    return frame.with_columns(
+        *(pl.col(p) * price for p in prices), volume=pl.col("volume") * volume
+    )
 
 
 def _closes_before(frame: pl.LazyFrame, actions: Sequence[Action]) -> dict[int, float]:
@@ -136,6 +150,4 @@ def _closes_before(frame: pl.LazyFrame, actions: Sequence[Action]) -> dict[int, 
     times = kept["ts_event"].to_numpy()
     dividends = [a.ts for a in actions if isinstance(a, Dividend)]
     at = np.searchsorted(times, np.array(dividends, dtype=np.int64)) - 1
-    return {
-        ts: float(kept["close"][int(i)]) for ts, i in zip(dividends, at, strict=True) if i >= 0
-    }
+    return {ts: float(kept["close"][int(i)]) for ts, i in zip(dividends, at, strict=True) if i >= 0}

@@ -1,3 +1,4 @@
+# pyright: standard
 """Blocks: market rows as exact scaled integers, the form in which all checking is done.
 
 A price of 1.12345 at precision 5 is the int64 112345; nothing between a source file and the disk
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -80,10 +82,8 @@ def same_as_before(block: Block) -> NDArray[np.bool_]:
     for column in block.values:
         same &= column[1:] == column[:-1]
     if block.ids is not None and same.any():
-        import pyarrow.compute as pc
-
-        equal = pc.equal(block.ids.slice(1), block.ids.slice(0, block.rows - 1))
-        same &= equal.to_numpy(zero_copy_only=False)
+        ids: Any = pl.from_arrow(block.ids)
+        same &= (ids[1:] == ids[:-1]).to_numpy()
     return same
 
 

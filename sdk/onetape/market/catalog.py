@@ -15,9 +15,9 @@ Engine   The engine's own catalog on the same local path reads the same files. T
 from __future__ import annotations
 
 import os
-import sys
+import socket
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,13 +27,14 @@ import polars as pl
 from onetape.errors import MarketDataError, SettingsError, UnknownDataset
 from onetape.market import layout
 from onetape.market.actions import Action
-from onetape.market.blocks import Block, even
+from onetape.market.blocks import even
 from onetape.market.dataset import Dataset
 from onetape.market.files import Files, Root, Writer
-from onetape.market.ingest import Ordered, Reader, Seal, Wanted, default_name, distinct, refuse
+from onetape.market.ingest import Reader, Seal, Wanted, default_name, refuse
 from onetape.market.instruments import Instrument
+from onetape.market.intake import OF_SOURCE, Intake, blocks_of, schema_of
 from onetape.market.manifest import Card, DataFile, decode, encode
-from onetape.market.merge import merged, united
+from onetape.market.merge import united
 from onetape.market.quality import Ledger
 from onetape.market.sources import opened
 
@@ -54,7 +55,7 @@ class Catalog:
     def __repr__(self) -> str:
         return f"Catalog({self.path!r}, {len(self._names())} datasets)"
 
-    def ingest(
+    def ingest(  # noqa: PLR0913
         self,
         source: Any,
         *,
@@ -88,15 +89,15 @@ class Catalog:
         self._recover()
         reader = Reader(opened(source), wanted)
         known = self._card(default_name(reader))
-        staging = f"{STAGING}/{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        staging = f"{STAGING}/{_owner()}-{uuid.uuid4().hex[:12]}"
         try:
-            new = _Intake(self._root, staging, reader, progress).taken()
+            new = Intake(self._root, staging, reader, progress).taken()
             if known is not None:
                 return self._extend(known, new, staging, reader)
             self._commit(new, staging, superseded=())
             return self._opened(self._card_of(new.name))
         finally:
-            self._root.remove(staging, recursive=True)
+            self._clear(staging)
 
     def datasets(self) -> pl.DataFrame:
         """Return one row a dataset: name, instrument, kind, step, rows, start, end, ..."""
@@ -165,29 +166,28 @@ class Catalog:
             ) from None
 
     def _opened(self, card: Card) -> Dataset:
-        return Dataset(card, Files(self._root, card.files, _schema(card)))
+        return Dataset(card, Files(self._root, card.files, schema_of(card)))
 
     def _extend(self, known: Card, new: Card, staging: str, reader: Reader) -> Dataset:
         if new.fingerprint == known.fingerprint:
-            _say(f"{known.name}: the same {known.rows:,} rows are already kept, nothing added.")
-            return self._opened(known)
+            return self._unchanged(known, new)
         _same_terms(known, new)
-        old = Files(self._root, known.files, _schema(known))
-        fresh = Files(self._root, new.files, _schema(new))
+        old = Files(self._root, known.files, schema_of(known))
+        fresh = Files(self._root, new.files, schema_of(new))
         overlap = new.start <= known.end and known.start <= new.end
-        together = united(_blocks(old), _blocks(fresh), known.kind)
-        ledger = reader.ledger
-        wanted = reader.wanted._replace(actions=new.actions)
-        seal = Seal(known.kind, known.step, wanted, ledger := Ledger())
-        writer = Writer(self._root, f"{staging}/all", _schema(known)) if overlap else None
+        together = united(blocks_of(old), blocks_of(fresh), known.kind)
+        both = {*known.actions, *new.actions}
+        actions = tuple(sorted(both, key=lambda a: (a.ts, repr(a))))
+        wanted, ledger = reader.wanted._replace(actions=actions), Ledger()
+        seal = Seal(known.kind, known.step, wanted, ledger)
+        writer = Writer(self._root, f"{staging}/all", schema_of(known)) if overlap else None
         for block in even(together):
             seal.add(block)
             if writer is not None:
                 writer.write(block)
         if seal.print.hex() == known.fingerprint:
-            _say(f"{known.name}: all {new.rows:,} rows are already kept, nothing added.")
-            return self._opened(known)
-        kept = [f for f in (*known.findings, *new.findings) if f.kind in _OF_SOURCE]
+            return self._unchanged(known, new)
+        kept = [f for f in (*known.findings, *new.findings) if f.kind in OF_SOURCE]
         findings = (*kept, *ledger.findings())
         refuse(wanted, findings)
         files = (*known.files, *new.files)
@@ -198,9 +198,15 @@ class Catalog:
         card = msgspec.structs.replace(
             known, fingerprint=seal.print.hex(), rows=seal.print.rows, start=seal.start or 0,
             end=seal.end, source=(*known.source, *new.source), findings=findings, files=files,
+            actions=actions,
         )  # fmt: skip
         self._commit(card, staging, superseded=known.files if overlap else ())
         return self._opened(self._card_of(card.name))
+
+    def _unchanged(self, known: Card, new: Card) -> Dataset:
+        told = f"all {new.rows:,} rows were already kept, nothing added"
+        inferred = {**known.inferred, "ingest": told}
+        return self._opened(msgspec.structs.replace(known, inferred=inferred))
 
     def _commit(self, card: Card, staging: str, superseded: Iterable[DataFile]) -> None:
         folder = self._folder(card)
@@ -256,113 +262,21 @@ class Catalog:
             theirs.write_instruments([card.instrument.to_engine()])
 
     def _recover(self) -> None:
-        """Clear away what a killed ingest left; one that is still running is let alone."""
+        """Clear away what a killed ingest on this machine left; running ones are let alone."""
         for name in self._root.listed(STAGING):
-            owner = name.partition("-")[0]
-            if not owner.isdigit() or (self._root.local and _alive(int(owner))):
-                continue
-            staging = f"{STAGING}/{name}"
-            if self._root.exists(f"{staging}/journal.json"):
-                journal = msgspec.json.decode(self._root.read(f"{staging}/journal.json"))
-                kept = {f.path for n in self._names() for f in self._card_of(n).files}
-                for path in (*journal["new"], *journal["old"]):
-                    if path not in kept:
-                        self._root.remove(path)
-            self._root.remove(staging, recursive=True)
+            host, _, rest = name.rpartition("-")[0].rpartition("-")
+            if host == _host() and rest.isdigit() and not _alive(int(rest)):
+                self._clear(f"{STAGING}/{name}")
 
-
-_OF_SOURCE = ("off_tick", "off_size", "assumed_size", "out_of_order")
-
-
-class _Intake:
-    """One source on its way into the staging folder."""
-
-    def __init__(self, root: Root, staging: str, reader: Reader, progress: bool) -> None:
-        self._root = root
-        self._staging = staging
-        self._reader = reader
-        self._progress = progress
-
-    def taken(self) -> Card:
-        """Write the source's rows to staging and return their card, files in staging."""
-        reader = self._reader
-        name = default_name(reader)
-        card = Card(name=name, instrument=reader.wanted.instrument, kind=reader.kind,
-                    step=reader.step)  # fmt: skip
-        schema = _schema(card)
-        writer = Writer(self._root, self._staging, schema)
-        ledger = reader.ledger
-        seal = Seal(reader.kind, reader.step, reader.wanted, ledger)
-        ordered = Ordered(ledger)
-        with _bar(reader, self._progress) as bar:
-            for block in self._sealed(ordered, writer, bar):
-                if ordered.runs == 1:
-                    seal.add(block)
-                writer.write(block)
-        writer.close()
-        runs = writer.runs
-        if len(runs) > 1:
-            seal, runs = self._sorted(runs, schema)
-        lineage = {**reader.source.lineage(), "rows": reader.rows}
-        sealed = seal.card(reader, lineage, name)
-        return msgspec.structs.replace(sealed, files=tuple(runs[0]))
-
-    def _sealed(self, ordered: Ordered, writer: Writer, bar: Any) -> Iterator[Block]:
-        reader = self._reader
-
-        def sorted_blocks() -> Iterator[Block]:
-            for begins, block in ordered.over(reader.blocks()):
-                bar.update(block.rows)
-                if begins:
-                    writer.new_run()
-                yield block
-
-        if reader.kind == "quotes":  # nothing is left out or filled in: blocks stay even
-            return sorted_blocks()
-        return _once_sorted(sorted_blocks(), ordered, reader)
-
-    def _sorted(self, runs: list[list[DataFile]], schema: Any) -> tuple[Seal, list[list[DataFile]]]:
-        reader = self._reader
-        ledger = Ledger()
-        for found in reader.ledger.findings():
-            if found.kind in _OF_SOURCE:
-                ledger.note(found.kind, found.count, found.first_ts, found.last_ts, found.detail)
-        reader.ledger = ledger
-        rows = max(1024, 262_144 // len(runs))
-        streams = [_blocks(Files(self._root, tuple(r), schema), rows) for r in runs]
-        seal = Seal(reader.kind, reader.step, reader.wanted, ledger)
-        writer = Writer(self._root, f"{self._staging}/sorted", schema)
-        for block in even(distinct(merged(streams), reader.kind, ledger)):
-            seal.add(block)
-            writer.write(block)
-        writer.close()
-        return seal, writer.runs
-
-
-def _once_sorted(blocks: Iterator[Block], ordered: Ordered, reader: Reader) -> Iterator[Block]:
-    """Drop repeated bars and fill ids while the source is in order; later runs wait for merging."""
-    ahead = iter(blocks)
-
-    def in_first_run() -> Iterator[Block]:
-        for block in ahead:
-            if ordered.runs > 1:
-                waiting.append(block)
-                return
-            yield block
-
-    waiting: list[Block] = []
-    yield from even(distinct(in_first_run(), reader.kind, reader.ledger))
-    yield from waiting
-    yield from ahead
-
-
-def _blocks(files: Files, rows: int = 65_536) -> Iterator[Block]:
-    return (layout.from_batch(b) for b in files.batches(None, None, rows))
-
-
-def _schema(card: Card) -> Any:
-    bars = layout.bar_type(card.instrument, card.step, card.price) if card.step else None
-    return layout.schema(card.instrument, card.kind, bars)
+    def _clear(self, staging: str) -> None:
+        """Remove a staging folder and what its journal names but no manifest does."""
+        if self._root.exists(f"{staging}/journal.json"):
+            journal = msgspec.json.decode(self._root.read(f"{staging}/journal.json"))
+            kept = {f.path for n in self._names() for f in self._card_of(n).files}
+            for path in (*journal["new"], *journal["old"]):
+                if path not in kept:
+                    self._root.remove(path)
+        self._root.remove(staging, recursive=True)
 
 
 def _same_terms(known: Card, new: Card) -> None:
@@ -375,19 +289,12 @@ def _same_terms(known: Card, new: Card) -> None:
             )
 
 
-def _bar(reader: Reader, progress: bool) -> Any:
-    from tqdm import tqdm
-
-    quiet = not progress or not sys.stderr.isatty()
-    return tqdm(
-        total=reader.source.rows, unit=" rows", unit_scale=True, disable=quiet, leave=False
-    )
+def _host() -> str:
+    return "".join(c for c in socket.gethostname() if c.isalnum()) or "host"
 
 
-def _say(text: str) -> None:
-    import warnings
-
-    warnings.warn(text, stacklevel=4)
+def _owner() -> str:
+    return f"{_host()}-{os.getpid()}"
 
 
 def _alive(pid: int) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
@@ -67,9 +67,7 @@ class Found(NamedTuple):
     format: str | None = None
 
 
-def find(
-    names: Sequence[str], kind: str | None, mapping: Mapping[str, str | int] | None
-) -> Found:
+def find(names: Sequence[str], kind: str | None, mapping: Mapping[str, str | int] | None) -> Found:
     """Return what the columns mean; MarketDataError names what is missing and what is there."""
     plain = {_plain(n): n for n in reversed(names)}
     chosen, format = _mapped(names, mapping or {})
@@ -199,15 +197,14 @@ def _exact_decimals(column: pl.Series, precision: int, unit: int) -> Ints | None
     from onetape.market.layout import narrow
 
     try:
-        arrow: Any = column.cast(pl.Decimal(38, 16)).to_arrow()
-        values = narrow(arrow, precision, column.name)
+        values = narrow(cast(Any, column.cast(pl.Decimal(38, 16))).to_arrow(), precision, "")
     except (MarketDataError, pl.exceptions.PolarsError):
         return None
     return None if unit > 1 and bool((values % unit).any()) else values
 
 
 def _hole(bad: pl.Series, column: pl.Series, said: str, what: str) -> MarketDataError:
-    row = bad.arg_max()
+    row = bad.arg_max() or 0
     return MarketDataError(
         f"{what} has {said} in {bad.sum()} rows, the first is row {row} of its chunk "
         f"({column[row]!r}). Drop or fill such rows before ingesting."

@@ -102,7 +102,7 @@ class Dataset:
         self._hash: str | None = card.fingerprint or None
 
     @classmethod
-    def from_frame(
+    def from_frame(  # noqa: PLR0913
         cls,
         frame: pl.DataFrame | pl.LazyFrame | pa.Table,
         *,
@@ -230,8 +230,7 @@ class Dataset:
         if self.actions:
             splits = sum(isinstance(a, corporate.Split) for a in self.actions)
             lines.append(f"  {splits} splits, {len(self.actions) - splits} dividends")
-        for found in self.findings:
-            lines.append(f"  {found.severity}: {found.count:,} {found.kind} ({found.detail})")
+        lines += [f"  {f.severity}: {f.count:,} {f.kind} ({f.detail})" for f in self.findings]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

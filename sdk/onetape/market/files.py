@@ -18,6 +18,7 @@ from onetape.market.manifest import DataFile
 
 FILE_ROWS = 16_777_216
 COMPRESSION = "lz4"
+STATISTICS: Any = ["ts_init", "ts_event"]
 
 
 class Root:
@@ -200,7 +201,7 @@ class Writer:
         handle = self._root.fs.open(self._root.at(path), "wb")
         writer = pq.ParquetWriter(
             handle, self._schema, compression=COMPRESSION, use_dictionary=False,
-            write_statistics=["ts_init", "ts_event"], store_schema=True,
+            write_statistics=STATISTICS, store_schema=True,
         )  # fmt: skip
         return writer, (handle, path)
 

@@ -1,3 +1,4 @@
+# pyright: standard
 """Fingerprints: the name of a dataset's content, whatever file it lies in.
 
 Method   SHA-256 over a header (instrument id, kind, step, precisions, stamp convention, corporate
@@ -14,7 +15,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow.compute as pc
+import polars as pl
 
 from onetape.market.blocks import Block, even
 from onetape.market.instruments import Instrument
@@ -35,8 +36,8 @@ class Fingerprint:
         for column in block.values:
             inner.update(np.ascontiguousarray(column))
         if block.ids is not None:
-            lengths = pc.binary_length(block.ids).to_numpy(zero_copy_only=False)
-            inner.update(lengths.astype("<i8"))
+            ids: Any = pl.from_arrow(block.ids)
+            inner.update(ids.str.len_bytes().to_numpy().astype("<i8"))
             inner.update("".join(block.ids.to_pylist()).encode())
         self._hash.update(inner.digest())
         self.rows += block.rows

@@ -1,3 +1,4 @@
+# pyright: standard
 """Ingest: a source becomes sorted, checked, fingerprinted blocks of exact integers.
 
 Order    chunks are read one at a time; where times go backwards the rows are written as several

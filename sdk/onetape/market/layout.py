@@ -70,9 +70,7 @@ def schema(instrument: Instrument, kind: str, bars: str | None = None) -> pa.Sch
 
 def to_batch(block: Block, schema: pa.Schema) -> pa.RecordBatch:
     """Return a block as one Arrow batch in the layout."""
-    digits = {
-        k: int(schema.metadata[k.encode()]) for k in ("price_precision", "size_precision")
-    }
+    digits = {k: int(schema.metadata[k.encode()]) for k in ("price_precision", "size_precision")}
     arrays: list[pa.Array] = []
     for column, values in zip(schema, block.values, strict=False):
         if column.name == "aggressor_side":

@@ -4,7 +4,7 @@
 Accepted  polars DataFrame or LazyFrame, pyarrow Table, CSV (.csv, .txt, .gz) and Parquet paths,
           globs and lists of paths, or any iterable of polars frames.
 Raises    MarketDataError for a missing or damaged file, a directory, a file that is not text, or
-          a line longer than 16 MiB.
+          a line longer than 4 MiB.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pyarrow as pa
 from onetape.errors import MarketDataError
 
 CHUNK_ROWS = 262_144
-CSV_BLOCK = 16 << 20
+CSV_BLOCK = 4 << 20
 PEEK = 1 << 16
 _NUMBER = re.compile(r"[\s\d.,:+\-TZeE/]*")
 
@@ -143,7 +143,7 @@ def _csv(path: str) -> Iterator[pl.DataFrame]:
     except (pa.ArrowException, OSError, EOFError) as error:
         raise MarketDataError(
             f"{Path(path).name!r} cannot be read as CSV: {_short(error)}. Expected one row a "
-            "line, as many cells in each, lines up to 16 MiB."
+            "line, as many cells in each, lines up to 4 MiB."
         ) from None
 
 

@@ -11,7 +11,7 @@ Raises     MarketDataError for text that no known format fits, or a mix of forma
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -110,10 +110,10 @@ def to_ns(times: pl.Series, how: Clock, instrument: Instrument) -> Ints:
                 f"a naive time cannot be placed in {how.zone}: {str(error).splitlines()[0]}. "
                 'If the times are UTC say tz="UTC"; else give them with their offset.'
             ) from None
-    return local.dt.cast_time_unit("ns").to_physical().to_numpy()
+    return local.dt.cast_time_unit("ns").to_physical().cast(pl.Int64).to_numpy()
 
 
-def _parsed(times: pl.Series, how: Clock) -> Any:
+def _parsed(times: pl.Series, how: Clock) -> Ints | pl.Series:
     if how.format in ("date", "datetime"):
         return times.cast(pl.Datetime("ns")) if how.format == "date" else times
     if how.format.startswith("epoch"):

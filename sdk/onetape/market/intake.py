@@ -1,0 +1,124 @@
+# pyright: standard
+"""Intake: one source on its way into the catalog's staging folder, in bounded memory.
+
+Rows are written as they come. Where the source goes back in time a new sorted run begins; several
+runs are merged by a second pass over the staged files, which also redoes findings and fingerprint.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from onetape.market import layout
+from onetape.market.blocks import Block, even
+from onetape.market.files import Files, Root, Writer
+from onetape.market.ingest import Ordered, Reader, Seal, default_name, distinct
+from onetape.market.manifest import Card, DataFile
+from onetape.market.merge import merged
+from onetape.market.quality import Ledger
+
+OF_SOURCE = ("off_tick", "off_size", "assumed_size", "out_of_order")
+
+
+class Intake:
+    """One source on its way into the staging folder."""
+
+    def __init__(self, root: Root, staging: str, reader: Reader, progress: bool) -> None:
+        self._root = root
+        self._staging = staging
+        self._reader = reader
+        self._progress = progress
+
+    def taken(self) -> Card:
+        """Write the source's rows to staging and return their card, files in staging."""
+        reader = self._reader
+        name = default_name(reader)
+        card = Card(name=name, instrument=reader.wanted.instrument, kind=reader.kind,
+                    step=reader.step)  # fmt: skip
+        schema = schema_of(card)
+        writer = Writer(self._root, self._staging, schema)
+        ledger = reader.ledger
+        seal = Seal(reader.kind, reader.step, reader.wanted, ledger)
+        ordered = Ordered(ledger)
+        with _bar(reader, self._progress) as bar:
+            for block in self._sealed(ordered, writer, bar):
+                if ordered.runs == 1:
+                    seal.add(block)
+                writer.write(block)
+        writer.close()
+        runs = writer.runs
+        if len(runs) > 1:
+            seal, runs = self._sorted(runs, schema)
+        lineage = {**reader.source.lineage(), "rows": reader.rows}
+        sealed = seal.card(reader, lineage, name)
+        return msgspec.structs.replace(sealed, files=tuple(runs[0]))
+
+    def _sealed(self, ordered: Ordered, writer: Writer, bar: Any) -> Iterator[Block]:
+        reader = self._reader
+
+        def sortedblocks_of() -> Iterator[Block]:
+            for begins, block in ordered.over(reader.blocks()):
+                bar.update(block.rows)
+                if begins:
+                    writer.new_run()
+                yield block
+
+        if reader.kind == "quotes":  # nothing is left out or filled in: blocks stay even
+            return sortedblocks_of()
+        return _once_sorted(sortedblocks_of(), ordered, reader)
+
+    def _sorted(self, runs: list[list[DataFile]], schema: Any) -> tuple[Seal, list[list[DataFile]]]:
+        reader = self._reader
+        ledger = Ledger()
+        for found in reader.ledger.findings():
+            if found.kind in OF_SOURCE:
+                ledger.note(found.kind, found.count, found.first_ts, found.last_ts, found.detail)
+        reader.ledger = ledger
+        rows = max(1024, 262_144 // len(runs))
+        streams = [blocks_of(Files(self._root, tuple(r), schema), rows) for r in runs]
+        seal = Seal(reader.kind, reader.step, reader.wanted, ledger)
+        writer = Writer(self._root, f"{self._staging}/sorted", schema)
+        for block in even(distinct(merged(streams), reader.kind, ledger)):
+            seal.add(block)
+            writer.write(block)
+        writer.close()
+        return seal, writer.runs
+
+
+def _once_sorted(blocks: Iterator[Block], ordered: Ordered, reader: Reader) -> Iterator[Block]:
+    """Drop repeated bars and fill ids while the source is in order; later runs wait for merging."""
+    ahead = iter(blocks)
+
+    def in_first_run() -> Iterator[Block]:
+        for block in ahead:
+            if ordered.runs > 1:
+                waiting.append(block)
+                return
+            yield block
+
+    waiting: list[Block] = []
+    yield from even(distinct(in_first_run(), reader.kind, reader.ledger))
+    yield from waiting
+    yield from ahead
+
+
+def blocks_of(files: Files, rows: int = 65_536) -> Iterator[Block]:
+    """Yield the rows of files as blocks."""
+    return (layout.from_batch(b) for b in files.batches(None, None, rows))
+
+
+def schema_of(card: Card) -> Any:
+    """Return the Arrow schema of a dataset."""
+    bars = layout.bar_type(card.instrument, card.step, card.price) if card.step else None
+    return layout.schema(card.instrument, card.kind, bars)
+
+
+def _bar(reader: Reader, progress: bool) -> Any:
+    from tqdm import tqdm
+
+    quiet = not progress or not sys.stderr.isatty()
+    return tqdm(total=reader.source.rows, unit=" rows", unit_scale=True, disable=quiet, leave=False)
