@@ -24,6 +24,7 @@ from onetape.books.valuation import equity as value
 from onetape.errors import RunError, SettingsError
 from onetape.market.dataset import Dataset, to_ns
 from onetape.results import market
+from onetape.results.text import trimmed
 from onetape.tape.recording import Recording
 
 if TYPE_CHECKING:
@@ -100,22 +101,22 @@ class Run:
     @cached_property
     def fills(self) -> pl.DataFrame:
         """One row a fill: side, quantity, price, commission, ids."""
-        return tables.fills(self.recording, self._multipliers)
+        return trimmed(tables.fills(self.recording, self._multipliers))
 
     @cached_property
     def orders(self) -> pl.DataFrame:
         """One row an order: terms, status, filled, average price."""
-        return tables.orders(self.recording)
+        return trimmed(tables.orders(self.recording))
 
     @cached_property
     def positions(self) -> pl.DataFrame:
         """One row after each fill or split: quantity, average price, realized."""
-        return tables.positions(self.recording, multipliers=self._multipliers)
+        return trimmed(tables.positions(self.recording, multipliers=self._multipliers))
 
     @cached_property
     def trades(self) -> pl.DataFrame:
         """One row a round trip: entry, exit, gross and net profit, duration."""
-        return tables.trades(self.round_trips)
+        return trimmed(tables.trades(self.round_trips))
 
     @cached_property
     def signals(self) -> pl.DataFrame:
@@ -126,7 +127,7 @@ class Run:
     def cash(self) -> pl.DataFrame:
         """One row a movement of cash, with its reason and the balance after it."""
         margined = [name for name, info in self._infos.items() if info.margined]
-        return tables.cash(ledger(self.recording, margined, self._multipliers))
+        return trimmed(tables.cash(ledger(self.recording, margined, self._multipliers)))
 
     @cached_property
     def round_trips(self) -> list[Trade]:
@@ -141,14 +142,8 @@ class Run:
     def equity_on(self, every: str | None = None) -> pl.DataFrame:
         """Return equity on a clock: "1s", "15m", "1h", "1d"; None chooses by the data."""
         lines = market.marks(self._data(), market.grid(self._data(), every))
-        return value(
-            self.recording,
-            lines,
-            market.clock(lines),
-            self.currency,
-            self._infos,
-            market.rates(self._data(), lines),
-        )
+        clock, rates = market.clock(lines), market.rates(self._data(), lines)
+        return trimmed(value(self.recording, lines, clock, self.currency, self._infos, rates))
 
     @property
     def final_equity(self) -> Decimal:

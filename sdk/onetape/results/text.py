@@ -7,8 +7,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from onetape.results.run import Run
 
+SCALES = (2, 4, 6, 8, 12, 18)
+COUNTED = {"quantity", "filled"}  # units, not money: no cents are shown when there are none
 PERCENT = {
     "total_return", "annual_return", "volatility", "max_drawdown", "var_95", "es_95", "win_rate",
     "exposure_time",
@@ -18,6 +22,21 @@ SHOWN = (
     "final_equity", "total_return", "annual_return", "volatility", "sharpe", "sortino", "calmar",
     "max_drawdown", "win_rate", "profit_factor", "trades", "fees",
 )  # fmt: skip
+
+
+def trimmed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame whose decimal columns have no more digits than their values need (2 at least)."""
+    import polars as pl
+
+    smaller: dict[str, pl.DataType] = {}
+    for name, kind in frame.schema.items():
+        if isinstance(kind, pl.Decimal) and kind.scale > 2:
+            column = frame[name].drop_nulls()
+            for scale in (0, *SCALES) if name in COUNTED else SCALES:
+                if scale >= kind.scale or (column.cast(pl.Decimal(38, scale)) == column).all():
+                    smaller[name] = pl.Decimal(38, min(scale, kind.scale))
+                    break
+    return frame.cast(smaller)  # type: ignore[arg-type]
 
 
 def shown(name: str, value: Any, currency: str = "") -> str:
