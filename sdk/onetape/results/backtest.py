@@ -58,7 +58,8 @@ def backtest(  # noqa: PLR0913 - each argument is a convention of the run, named
     Raises SettingsError for an argument that does not fit, EmptyRange when the range holds no
     rows, StrategyError when the strategy's own code raised.
     """
-    from onetape.run.backtest import execute, specify
+    from onetape.run.backtest import execute
+    from onetape.run.spec import specify
 
     spec = specify(
         strategy,

@@ -11,7 +11,7 @@ from onetape.results.compare import Comparison, compare
 from onetape.results.run import Run
 
 if TYPE_CHECKING:
-    from onetape.run.backtest import Spec
+    from onetape.run.spec import Spec
 
 
 class Rerun:
@@ -50,7 +50,7 @@ def rerun(run: Run) -> Rerun:
 
 
 def _spec(run: Run) -> Spec:
-    from onetape.run.backtest import specify_again
+    from onetape.run.spec import specify_again
 
     run._data()
     path = run.opened.settings["strategy_path"]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from onetape.results.compare import Comparison
     from onetape.results.moment import Moment
     from onetape.results.trace import Trace
-    from onetape.run.backtest import Spec
+    from onetape.run.spec import Spec
 
 
 class Run:

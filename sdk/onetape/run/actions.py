@@ -68,8 +68,7 @@ class Actions:
             if isinstance(action, Split):
                 self._split(host, name, action.ratio)
         except BaseException as err:
-            host._fail(err, "corporate action", None)
-            raise
+            host.fail(err, "corporate action", None)
 
     def _record(self, host: Host, name: str, action: Split | Dividend) -> None:
         stage, account = host.stage, host.stage.account

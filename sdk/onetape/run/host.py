@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -36,6 +37,7 @@ from onetape.tape.event import Lineage
 ENDED = frozenset(
     (engine.OrderDenied, engine.OrderRejected, engine.OrderCanceled, engine.OrderExpired)
 )
+TRIGGERED = frozenset((engine.OrderType.STOP_LIMIT, engine.OrderType.LIMIT_IF_TOUCHED))
 UNTOUCHED = frozenset(("on_save", "on_load"))  # their return values are the engine's
 Handler = Callable[..., None]
 
@@ -67,6 +69,8 @@ class Host:
         self.failure: tuple[BaseException, str, Any] | None = None
         self.now: Any = None
         self.bound: defaultdict[Any, list[Indicator]] = defaultdict(list)
+        self._untold: set[Any] = set()  # orders whose trigger the engine will not tell of
+        self._booked: Any = None  # id of an event that a handler such as on_order_filled brought
         self._code = code_hash
         self._params = hashlib.sha256(repr(sorted(params.items())).encode()).hexdigest()[:16]
         self._opening = frozenset(s.instrument_id for s in stage.sources if s.opening)
@@ -83,7 +87,8 @@ class Host:
             if name.startswith("on_") and name not in UNTOUCHED and _overridden(type(strategy), name)
         }
         for name, body in bodies.items():
-            setattr(strategy, name, self._event_handler(name, body))
+            wrap = self._order_event_handler if name[:9] == "on_order_" else self._event_handler
+            setattr(strategy, name, wrap(name, body))
         strategy.on_start = self._start_handler(bodies.get("on_start"), frozenset(bodies))
         strategy.on_order_event = self._order_handler(bodies.get("on_order_event"))
         strategy.on_bar = self._bar_handler(bodies.get("on_bar"))
@@ -93,9 +98,18 @@ class Host:
         if isinstance(strategy, Strategy):
             strategy._host = self
 
-    def _fail(self, error: BaseException, handler: str, event: Any) -> None:
-        if self.failure is None:
-            self.failure = (error, handler, event)
+    def fail(self, error: BaseException, handler: str, event: Any) -> None:
+        """Keep the first error and stop the run at this event.
+
+        It is not raised into the engine, which would print it and go on; `execute` raises it.
+        """
+        if self.failure is not None:
+            return
+        self.failure = (error, handler, event)
+        for name in ("on_bar", "on_quote", "on_trade", "on_order_event", "on_stop"):
+            setattr(self.strategy, name, _nothing)
+        with suppress(RuntimeError):  # while an order is announced the engine hears no command
+            self.strategy.shutdown_system(f"{handler} raised")
 
     def _event_handler(self, name: str, body: Handler) -> Handler:
         def handle(*events: Any) -> None:
@@ -103,8 +117,7 @@ class Host:
             try:
                 body(*events)
             except BaseException as err:
-                self._fail(err, name, self.now)
-                raise
+                self.fail(err, name, self.now)
             finally:
                 self.now = before
 
@@ -118,8 +131,7 @@ class Host:
                     body()
                 self._subscribe(handled)
             except BaseException as err:
-                self._fail(err, "on_start", None)
-                raise
+                self.fail(err, "on_start", None)
 
         return start
 
@@ -151,8 +163,7 @@ class Host:
                 if body is not None:
                     body(bar)
             except BaseException as err:
-                self._fail(err, "on_bar", bar)
-                raise
+                self.fail(err, "on_bar", bar)
 
         return handle
 
@@ -172,37 +183,72 @@ class Host:
                 if body is not None:
                     body(tick)
             except BaseException as err:
-                self._fail(err, name, tick)
-                raise
+                self.fail(err, name, tick)
 
         return handle
 
     def _order_handler(self, body: Handler | None) -> Handler:
-        recorder, exposure = self.stage.recorder, self.exposure
+        recorder = self.stage.recorder
 
         def handle(event: Any) -> None:
-            kind = type(event)
             before, self.now = self.now, event
             try:
-                if event.client_order_id in recorder.ignored:
-                    return  # the engine's bookkeeping at a split
-                if kind is engine.OrderInitialized:
-                    recorder.capture(event, self.commands.cause_of(event, before))
+                if event.client_order_id in self._untold:
+                    self._tell(event, handle)
+                if self._booked is not None and self._booked == event.event_id:
+                    self._booked = None
                 else:
-                    recorder.capture(event)
-                if kind is engine.OrderFilled:
-                    self._book(event)
-                elif kind in ENDED:
-                    exposure.ended(str(event.client_order_id))
-                if body is not None:
+                    self._take(event, before)
+                if body is not None and event.client_order_id not in recorder.ignored:
                     body(event)
             except BaseException as err:
-                self._fail(err, "on_order_event", event)
+                self.fail(err, "on_order_event", event)
+            finally:
+                self.now = before
+
+        return handle
+
+    def _order_event_handler(self, name: str, body: Handler) -> Handler:
+        """Wrap on_order_filled and the like, which the engine calls before on_order_event."""
+
+        def handle(event: Any) -> None:
+            before, self.now = self.now, event
+            try:
+                self._take(event, before)
+                self._booked = event.event_id
+                if event.client_order_id not in self.stage.recorder.ignored:
+                    body(event)
+            except BaseException as err:
+                self.fail(err, name, event)
                 raise
             finally:
                 self.now = before
 
         return handle
+
+    def _take(self, event: Any, before: Any) -> None:
+        """Record an order event and keep the exposure, before any code of the user sees it."""
+        kind, recorder = type(event), self.stage.recorder
+        if kind is engine.OrderInitialized:
+            recorder.capture(event, self.commands.cause_of(event, before))
+            if event.order_type in TRIGGERED:
+                self._untold.add(event.client_order_id)
+            return
+        recorder.capture(event)
+        if kind is engine.OrderFilled:
+            self._book(event)
+        elif kind in ENDED:
+            self.exposure.ended(str(event.client_order_id))
+
+    def _tell(self, event: Any, handle: Handler) -> None:
+        """Bring the trigger of a stop-limit order, for which the engine calls nobody."""
+        if type(event) is engine.OrderInitialized:
+            return
+        order = self.strategy.cache.order(event.client_order_id)
+        for told in order.events() if order is not None else ():
+            if type(told) is engine.OrderTriggered:
+                self._untold.discard(event.client_order_id)
+                handle(told)
 
     def _book(self, event: Any) -> None:
         traded = self.traded[str(event.instrument_id)]
@@ -368,6 +414,10 @@ class Host:
 
 def _overridden(kind: type, name: str) -> bool:
     return getattr(kind, name) is not getattr(EngineStrategy, name, None)
+
+
+def _nothing(*_events: Any) -> None:
+    """Stand in for the handlers of a strategy that has failed."""
 
 
 def _mid(quote: Any) -> float:

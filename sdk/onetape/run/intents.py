@@ -125,6 +125,7 @@ class Intents:
             traded.quantity(size),
             sl_trigger_price=traded.price(exits[0]),
             tp_price=traded.price(exits[1]),
+            tp_post_only=False,  # an entry that gaps past the target takes its profit at once
             **entry,
         )
         host.send_list(listed, decision)

@@ -10,15 +10,18 @@ orders may still change; `close` reads each order's own history and records what
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
+
+import msgspec
 
 from onetape.run.codec import fact_of
 from onetape.tape import event as tape
-from onetape.tape.kinds import DecisionMade, Fact
+from onetape.tape.kinds import DecisionMade, Fact, OrderFact
 from onetape.tape.recording import Recording
 
 BATCH = 8_192
+encode_fact = msgspec.json.encode
 
 
 class Recorder:
@@ -31,6 +34,7 @@ class Recorder:
         self._count = 0
         self._last: dict[str, int] = {}  # client_order_id -> seq of its latest event
         self._seen: defaultdict[str, int] = defaultdict(int)
+        self._behind: dict[str, int] = {}  # client_order_id -> decision, of orders sent in on_stop
         self.ignored: set[Any] = set()  # orders that are the engine's bookkeeping, not trades
 
     def note(
@@ -54,6 +58,10 @@ class Recorder:
         self._waiting.append((event, cause))
         if len(self._waiting) >= BATCH:
             self._encode()
+
+    def promise(self, client_order_id: str, decision: int) -> None:
+        """Keep the decision behind an order whose events may come without a callback."""
+        self._behind[client_order_id] = decision
 
     def seq_of(self, client_order_id: str) -> int | None:
         """Return the seq of the latest event of an order."""
@@ -83,25 +91,39 @@ class Recorder:
     def sweep(self, orders: list[Any]) -> int:
         """Record the events of `orders` that no callback brought; return how many."""
         self._encode()
+        short = [
+            order
+            for order in orders
+            if order.client_order_id not in self.ignored
+            and order.event_count != self._seen[str(order.client_order_id)]
+        ]
+        known = self._known() if short else Counter()
         missed: list[tuple[int, str, int, Any]] = []
-        for order in orders:
-            if order.client_order_id in self.ignored:
-                continue
+        for order in short:
             name = str(order.client_order_id)
-            known = self._seen[name]
-            if order.event_count != known:
-                late = order.events()[known:]
-                missed += [(e.ts_event, name, at, e) for at, e in enumerate(late)]
+            for at, event in enumerate(order.events()):
+                place = (event.ts_event, encode_fact(fact_of(event, self._account)))
+                if known[place]:
+                    known[place] -= 1
+                else:
+                    missed.append((event.ts_event, name, at, event))
         for *_, event in sorted(missed, key=lambda entry: entry[:3]):
-            if str(event.client_order_id) not in self._last:
-                name = type(event).__name__
-                strategy = str(event.strategy_id)
-                fact = DecisionMade(strategy, "order", str(event.instrument_id), why=f"unseen {name}")
-                self.capture(event, self.note(fact, event.ts_event, f"strategy/{strategy}"))
-            else:
-                self.capture(event)
-            self._encode()
+            self._late(event)
         return len(missed)
+
+    def _known(self) -> Counter[tuple[int, bytes]]:
+        events = (tape.decode(raw) for raw in self._raws)
+        return Counter((e.ts_event, encode_fact(e.fact)) for e in events if isinstance(e.fact, OrderFact))
+
+    def _late(self, event: Any) -> None:
+        name = str(event.client_order_id)
+        if name in self._last or name in self._behind:
+            self.capture(event, self._behind.get(name))
+        else:
+            strategy, what = str(event.strategy_id), type(event).__name__
+            fact = DecisionMade(strategy, "order", str(event.instrument_id), why=f"unseen {what}")
+            self.capture(event, self.note(fact, event.ts_event, f"strategy/{strategy}"))
+        self._encode()
 
     def close(self) -> Recording:
         """Return the recording of everything so far."""
