@@ -7,14 +7,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+import onetape.market as market
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from .feeds import minute_bars, quotes, trades
 from nautilus_trader.persistence import ParquetDataCatalog
-
-import onetape.market as market
 from onetape.errors import (
     Conflict,
     MarketDataError,
@@ -22,6 +20,8 @@ from onetape.errors import (
     SpoiledData,
     UnknownDataset,
 )
+
+from .feeds import minute_bars, quotes, trades
 
 PAIR = market.fx("EUR/USD.SIM")
 SHARE = market.equity("GOOG.XNAS")
@@ -204,6 +204,17 @@ def test_a_killed_ingest_leaves_the_old_content_or_the_new(
     assert not list((Path(catalog.path) / "onetape/staging").iterdir())
 
 
+def test_an_ingest_that_was_overtaken_by_another_changes_nothing(catalog: market.Catalog) -> None:
+    def source():
+        yield quotes(1_000)
+        market.Catalog(catalog.path).ingest(quotes(500, seed=3), instrument=PAIR)
+
+    with pytest.raises(Conflict, match="changed by another ingest"):
+        catalog.ingest(source(), instrument=PAIR)
+    assert catalog.dataset("EURUSD.SIM-quotes").rows == 500
+    assert len(ParquetDataCatalog(catalog.path).query_quote_ticks([PAIR.id])) == 500
+
+
 def test_a_source_that_raises_leaves_the_catalog_as_it_was(catalog: market.Catalog) -> None:
     def source():
         yield quotes(100_000)
@@ -215,7 +226,9 @@ def test_a_source_that_raises_leaves_the_catalog_as_it_was(catalog: market.Catal
 
 
 def test_strict_refuses_findings_and_keeps_nothing(catalog: market.Catalog) -> None:
-    frame = quotes().with_columns(ask=pl.when(pl.col("ts").rank() == 500).then(1.0).otherwise("ask"))
+    frame = quotes().with_columns(
+        ask=pl.when(pl.col("ts").rank() == 500).then(1.0).otherwise("ask")
+    )
     with pytest.raises(SpoiledData, match="1 crossed_quote") as caught:
         catalog.ingest(frame, instrument=PAIR, strict=True)
     assert caught.value.findings

@@ -8,12 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import onetape.market as market
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import onetape.market as market
 from onetape.errors import MarketDataError
 
 from .feeds import MINUTE, START, minute_bars, quotes, real, trades
@@ -99,7 +98,13 @@ def test_bars_stamped_with_their_open_are_moved_to_their_close() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "step"),
-    [(1, "1-SECOND"), (300, "5-MINUTE"), (14_400, "4-HOUR"), (86_400, "1-DAY"), (604_800, "1-WEEK")],
+    [
+        (1, "1-SECOND"),
+        (300, "5-MINUTE"),
+        (14_400, "4-HOUR"),
+        (86_400, "1-DAY"),
+        (604_800, "1-WEEK"),
+    ],
 )
 def test_the_step_of_bars_is_their_most_common_distance(seconds: int, step: str) -> None:
     frame = minute_bars(50)
@@ -248,3 +253,28 @@ def test_real_bitcoin_quotes_and_trades(
 
 def test_the_minute_of_the_feeds_is_a_minute() -> None:
     assert MINUTE == 60 * 10**9
+
+
+def test_a_csv_column_of_whole_numbers_may_turn_to_fractions_late(tmp_path: Path) -> None:
+    path = tmp_path / "late.csv"
+    frame = minute_bars(20_000).with_columns(
+        pl.col("time").to_physical(), pl.lit(10**8).alias("volume")
+    )
+    path.write_text(frame.write_csv() + f"{START + 20_001 * MINUTE},200,200,200,200,1.5\n")
+    own = market.crypto_perpetual("BTCUSDT-PERP.X", tick="0.01", size_increment="0.1")
+    data = market.Dataset.from_frame(path, instrument=own)  # type: ignore[arg-type]
+    assert data.frame()["volume"][-1] == Decimal("1.5")
+
+
+@pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
+def test_epochs_under_a_name_of_ones_own_keep_their_last_digit(tmp_path: Path, unit: int) -> None:
+    frame = pl.DataFrame({"Zeit": [START // unit + 1], "bid": [1.1], "ask": [1.2]})
+    frame.write_csv(tmp_path / "a.csv")
+    data = market.Dataset.from_frame(tmp_path / "a.csv", instrument=PAIR, mapping={"time": "Zeit"})  # type: ignore[arg-type]
+    assert data.frame()["ts_event"].to_physical().to_list() == [(START // unit + 1) * unit]
+
+
+def test_ids_in_a_csv_stay_text(tmp_path: Path, perpetual: market.Instrument) -> None:
+    trades(5).with_columns(trade_id=pl.Series(range(5))).write_csv(tmp_path / "t.csv")
+    data = market.Dataset.from_frame(tmp_path / "t.csv", instrument=perpetual)  # type: ignore[arg-type]
+    assert data.frame()["trade_id"].to_list() == ["0", "1", "2", "3", "4"]

@@ -3,9 +3,8 @@
 from decimal import Decimal
 
 import msgspec
-import pytest
-
 import onetape.market as market
+import pytest
 from onetape.errors import SettingsError, UnknownInstrument
 
 ALL = [
@@ -41,7 +40,7 @@ def test_new_york_shares_keep_new_york_hours_and_pairs_trade_around_the_clock() 
 
 
 def test_an_id_without_a_venue_says_what_to_type() -> None:
-    with pytest.raises(UnknownInstrument, match="type for example GOOG.XNAS"):
+    with pytest.raises(UnknownInstrument, match=r"type for example GOOG\.XNAS"):
         market.equity("GOOG")
 
 

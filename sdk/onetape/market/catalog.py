@@ -17,14 +17,14 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import polars as pl
 
-from onetape.errors import MarketDataError, SettingsError, UnknownDataset
+from onetape.errors import Conflict, MarketDataError, SettingsError, UnknownDataset
 from onetape.market import layout
 from onetape.market.actions import Action
 from onetape.market.blocks import even
@@ -94,7 +94,7 @@ class Catalog:
             new = Intake(self._root, staging, reader, progress).taken()
             if known is not None:
                 return self._extend(known, new, staging, reader)
-            self._commit(new, staging, superseded=())
+            self._commit(new, staging, after=None)
             return self._opened(self._card_of(new.name))
         finally:
             self._clear(staging)
@@ -200,7 +200,7 @@ class Catalog:
             end=seal.end, source=(*known.source, *new.source), findings=findings, files=files,
             actions=actions,
         )  # fmt: skip
-        self._commit(card, staging, superseded=known.files if overlap else ())
+        self._commit(card, staging, after=known)
         return self._opened(self._card_of(card.name))
 
     def _unchanged(self, known: Card, new: Card) -> Dataset:
@@ -208,7 +208,8 @@ class Catalog:
         inferred = {**known.inferred, "ingest": told}
         return self._opened(msgspec.structs.replace(known, inferred=inferred))
 
-    def _commit(self, card: Card, staging: str, superseded: Iterable[DataFile]) -> None:
+    def _commit(self, card: Card, staging: str, after: Card | None) -> None:
+        self._refuse_raced(card, after)
         folder = self._folder(card)
         placed: list[DataFile] = []
         moves: list[tuple[str, str]] = []
@@ -224,7 +225,8 @@ class Catalog:
             moves.append((file.path, path))
             placed.append(msgspec.structs.replace(file, path=path))
         card = msgspec.structs.replace(card, files=tuple(placed))
-        old = [f.path for f in superseded]
+        kept = {f.path for f in card.files}
+        old = [f.path for f in after.files if f.path not in kept] if after else []
         journal = {"name": card.name, "new": [m[1] for m in moves], "old": old}
         self._root.replace(
             f"{staging}/journal.json", msgspec.json.encode(journal), f"{staging}/journal.tmp"
@@ -237,6 +239,14 @@ class Catalog:
         _fault("after manifest")
         for path in old:
             self._root.remove(path)
+
+    def _refuse_raced(self, card: Card, after: Card | None) -> None:
+        now = self._card(card.name)
+        if (now and now.fingerprint) != (after and after.fingerprint):
+            raise Conflict(
+                f"{card.name} was changed by another ingest while this one ran. Nothing was "
+                "changed by this one; run it again."
+            )
 
     def _folder(self, card: Card) -> str:
         bars = layout.bar_type(card.instrument, card.step, card.price) if card.step else None

@@ -69,7 +69,7 @@ class Found(NamedTuple):
 
 def find(names: Sequence[str], kind: str | None, mapping: Mapping[str, str | int] | None) -> Found:
     """Return what the columns mean; MarketDataError names what is missing and what is there."""
-    plain = {_plain(n): n for n in reversed(names)}
+    plain = {plain(n): n for n in reversed(names)}
     chosen, format = _mapped(names, mapping or {})
     time = chosen.pop("time", None) or next((plain[t] for t in TIMES if t in plain), None)
     day = plain.get("date")
@@ -96,7 +96,8 @@ def find(names: Sequence[str], kind: str | None, mapping: Mapping[str, str | int
     return Found(kind, time, clock_time, {k: chosen[k] for k in keep if k in chosen}, format)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return a column name in lower snake case, without punctuation."""
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())
     return re.sub(r"[\s.\-()<>]+", "_", snake).strip("_").lower()
 
@@ -113,7 +114,7 @@ def _mapped(
             raise MarketDataError(
                 f"mapping says {key!r} is column {column!r}; the source has {_listed(names)}."
             )
-        plain = _plain(key)
+        plain = plain(key)
         own = "time" if plain in TIMES else next((n for n, a in NAMES.items() if plain in a), plain)
         chosen[own] = str(name)
     format = mapping.get("format")
@@ -176,7 +177,8 @@ def scaled(column: pl.Series, precision: int, unit: int, what: str) -> Numbers:
 def _rounded(column: pl.Series, precision: int, unit: int, what: str) -> Numbers:
     exact = column.cast(pl.Float64).to_numpy() * 10.0**precision
     near = np.rint(exact)
-    error = np.abs(exact - near)
+    with np.errstate(invalid="ignore"):  # infinity is told below
+        error = np.abs(exact - near)
     worst = float(error.max()) if len(error) else 0.0
     if not np.isfinite(worst):
         raise _hole(~column.cast(pl.Float64).is_finite(), column, "NaN or infinity", what)

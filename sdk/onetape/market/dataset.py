@@ -70,7 +70,8 @@ class Dataset:
 
     Attributes: name, instrument, kind, step, tz, stamp, source, findings, inferred, actions,
     synthetic, rows, start and end (datetime UTC of the first and last row), fingerprint (hex),
-    parent_fingerprint and range (start_ns, end_ns) where it is a slice of another.
+    parent_fingerprint and range (start_ns, end_ns) where it is a slice of another. Two datasets
+    are equal where their fingerprints are.
     """
 
     def __init__(
@@ -100,6 +101,20 @@ class Dataset:
         self._card = card
         self._store = store
         self._hash: str | None = card.fingerprint or None
+        self._made = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name != "_hash" and "_made" in self.__dict__:
+            raise AttributeError(
+                f"{name}: a dataset does not change; slice or ingest makes another"
+            )
+        object.__setattr__(self, name, value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dataset) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
 
     @classmethod
     def from_frame(  # noqa: PLR0913

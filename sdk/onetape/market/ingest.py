@@ -92,7 +92,7 @@ class Reader:
         how, found, wanted = self._clock, self.found, self.wanted
         ts = times.to_ns(self._times(frame), how, wanted.instrument)
         if self.kind == "bars":
-            self.step = self.step or times.step_of(ts)
+            self.step = self.step or ("1-DAY" if how.dates and len(ts) == 1 else times.step_of(ts))
             length = times.step_ns(self.step)
             if wanted.stamp == "open" and not how.dates:
                 if length is None:

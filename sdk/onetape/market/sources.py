@@ -21,6 +21,7 @@ import polars as pl
 import pyarrow as pa
 
 from onetape.errors import MarketDataError
+from onetape.market.columns import NAMES, TIMES, plain
 
 CHUNK_ROWS = 262_144
 CSV_BLOCK = 4 << 20
@@ -178,16 +179,21 @@ def _looked_at(path: str) -> tuple[list[str], bool, dict[str, pa.DataType], str]
     body = [line.split(delimiter) for line in lines[int(has_header) :] if line.strip()]
     if not body:
         raise MarketDataError(f"{name!r} has a header but no rows.")
-    types = {n: _type([r[i] for r in body if i < len(r)]) for i, n in enumerate(names)}
+    types = {n: _type(n, [r[i] for r in body if i < len(r)]) for i, n in enumerate(names)}
     return names, has_header, types, delimiter
 
 
-def _type(cells: list[str]) -> pa.DataType:
+def _type(name: str, cells: list[str]) -> pa.DataType:
+    """Return text, int64 for epochs and dates as numbers, or float64."""
     values = [c.strip().strip('"') for c in cells if c.strip()]
+    if not values or plain(name) in NAMES["trade_id"]:
+        return pa.string()
     try:
         numbers = [float(v) for v in values]
     except ValueError:
         return pa.string()
-    if values and all(v.isdigit() for v in values) and max(numbers, default=0) >= 19_000_101:
-        return pa.int64() if max(numbers) > 1e8 or len(values[0]) == 8 else pa.float64()
-    return pa.float64() if values else pa.string()
+    low, high = min(numbers), max(numbers)
+    alike = len({len(v) for v in values}) == 1  # an epoch or a date has a fixed length
+    stamp = plain(name) in TIMES or low >= 1e9 or 19_000_101 <= low <= high <= 21_001_231
+    whole = all(v.isdigit() for v in values)
+    return pa.int64() if whole and alike and stamp else pa.float64()

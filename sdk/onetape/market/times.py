@@ -23,7 +23,7 @@ from onetape.market.instruments import Instrument
 DAY = 86_400_000_000_000
 UNITS = {"MILLISECOND": 1_000_000, "SECOND": 10**9, "MINUTE": 60 * 10**9, "HOUR": 3600 * 10**9,
          "DAY": DAY, "WEEK": 7 * DAY}  # fmt: skip
-_EPOCHS = (("s", 10**9, 1e11), ("ms", 10**6, 1e14), ("us", 10**3, 1e17), ("ns", 1, 1e20))
+_EPOCHS = (("s", 10**9, 9.2e9), ("ms", 10**6, 9.2e12), ("us", 10**3, 9.2e15), ("ns", 1, 9.2e18))
 _TEXT = (
     (r"\d{4}-\d\d-\d\d", "%Y-%m-%d"),
     (r"\d{4}/\d\d/\d\d", "%Y/%m/%d"),
@@ -96,6 +96,7 @@ def to_ns(times: pl.Series, how: Clock, instrument: Instrument) -> Ints:
         raise MarketDataError(f"{times.null_count()} rows have no time, the first is row {row}.")
     try:
         local = _parsed(times, how)
+        _refuse_far(local)
     except pl.exceptions.PolarsError as error:
         raise _unreadable(times, how, error) from None
     if isinstance(local, np.ndarray):
@@ -113,6 +114,21 @@ def to_ns(times: pl.Series, how: Clock, instrument: Instrument) -> Ints:
     return local.dt.cast_time_unit("ns").to_physical().cast(pl.Int64).to_numpy()
 
 
+def _refuse_far(times: Ints | pl.Series) -> None:
+    """Refuse what int64 ns UTC cannot hold, or what the engine cannot (before 1970)."""
+    years: list[object]
+    if isinstance(times, np.ndarray):
+        years = [] if not len(times) or int(times.min()) >= 0 else ["before 1970"]
+    else:
+        low, high = times.dt.year().min(), times.dt.year().max()
+        years = [y for y in (low, high) if isinstance(y, int) and not 1970 <= y <= 2261]
+    if years:
+        raise MarketDataError(
+            f"a time lies in the year {years[0]}; expected 1970 to 2261. Check the column and, "
+            "for numbers, whether they are seconds, ms, us or ns."
+        )
+
+
 def _parsed(times: pl.Series, how: Clock) -> Ints | pl.Series:
     if how.format in ("date", "datetime"):
         return times.cast(pl.Datetime("ns")) if how.format == "date" else times
@@ -121,6 +137,10 @@ def _parsed(times: pl.Series, how: Clock) -> Ints | pl.Series:
         if times.dtype == pl.String:
             times = times.str.strip_chars().cast(pl.Int64)
         values = times.to_numpy()
+        if len(values) and float(np.abs(values).max()) * scale > 9.2e18:
+            raise MarketDataError(
+                f"the time {values.max()} does not fit the {how.format} of the first rows."
+            )
         if values.dtype.kind != "f":
             return values.astype(np.int64) * scale
         whole = np.floor(values)  # a float second keeps no more than its microseconds
@@ -138,9 +158,9 @@ def _parsed(times: pl.Series, how: Clock) -> Ints | pl.Series:
 
 def _unreadable(times: pl.Series, how: Clock, error: Exception) -> MarketDataError:
     first, other = times[0], None
-    naive = re.compile(r".*\d\d:\d\d(:[\d.]+)?$")
+    offset = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
     if times.dtype == pl.String:
-        zoned = [bool(naive.match(t)) for t in times.head(100_000).to_list()]
+        zoned = [bool(offset.search(t)) for t in times.head(100_000).to_list()]
         other = next((times[i] for i, z in enumerate(zoned) if z != zoned[0]), None)
     if other is not None:
         return MarketDataError(
@@ -183,7 +203,9 @@ def step_of(ts: Ints) -> str:
     distances = np.diff(np.sort(ts))
     distances = distances[distances > 0]
     if not len(distances):
-        return "1-DAY"
+        raise MarketDataError(
+            'one bar alone does not tell its step. Say it: step="1-DAY", step="1-MINUTE" ...'
+        )
     values, counts = np.unique(distances, return_counts=True)
     common = int(values[counts.argmax()])
     if common % DAY >= DAY - 3_600_000_000_000 or common % DAY <= 3_600_000_000_000:
