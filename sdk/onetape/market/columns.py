@@ -69,11 +69,11 @@ class Found(NamedTuple):
 
 def find(names: Sequence[str], kind: str | None, mapping: Mapping[str, str | int] | None) -> Found:
     """Return what the columns mean; MarketDataError names what is missing and what is there."""
-    plain = {plain(n): n for n in reversed(names)}
+    known = {plain(n): n for n in reversed(names)}
     chosen, format = _mapped(names, mapping or {})
-    time = chosen.pop("time", None) or next((plain[t] for t in TIMES if t in plain), None)
-    day = plain.get("date")
-    clock = plain.get("time")
+    time = chosen.pop("time", None) or next((known[t] for t in TIMES if t in known), None)
+    day = known.get("date")
+    clock = known.get("time")
     if "time_of_day" in chosen:
         clock_time = chosen.pop("time_of_day")
     else:
@@ -81,7 +81,7 @@ def find(names: Sequence[str], kind: str | None, mapping: Mapping[str, str | int
         time, clock_time = (day, clock) if both else (time, None)
     for wanted, aliases in NAMES.items():
         if wanted not in chosen:
-            found = next((plain[a] for a in aliases if a in plain), None)
+            found = next((known[a] for a in aliases if a in known), None)
             if found is not None and found not in (time, clock_time):
                 chosen[wanted] = found
     kind = kind or _kind(chosen)
@@ -114,8 +114,9 @@ def _mapped(
             raise MarketDataError(
                 f"mapping says {key!r} is column {column!r}; the source has {_listed(names)}."
             )
-        plain = plain(key)
-        own = "time" if plain in TIMES else next((n for n, a in NAMES.items() if plain in a), plain)
+        called = plain(key)
+        own = next((n for n, a in NAMES.items() if called in a), called)
+        own = "time" if called in TIMES else own
         chosen[own] = str(name)
     format = mapping.get("format")
     return chosen, None if format is None else str(format)
