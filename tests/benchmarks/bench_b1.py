@@ -14,6 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import onetape as ot
 import peers
 import series
 import sides
@@ -21,8 +22,6 @@ from measure import ENGINE, OURS, Contestant, Work, command_line, contest
 from nautilus_trader.indicators import SimpleMovingAverage
 from nautilus_trader.model import BarType, InstrumentId, OrderSide, Quantity
 from nautilus_trader.trading import Strategy as EngineStrategy
-
-import onetape as ot
 
 FAST, SLOW, SIZE, TIE = 20, 50, 10, 1e-6
 
@@ -36,7 +35,7 @@ class Cross(ot.Strategy):
         }
         self.wanted = dict.fromkeys(self.instruments, 0)
 
-    def on_bar(self, bar: Any) -> None:  # noqa: ARG002
+    def on_bar(self, bar: Any) -> None:
         name = self.instrument
         fast, slow = self.lines[name]
         if slow.value is None:

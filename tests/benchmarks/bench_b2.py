@@ -15,6 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import onetape as ot
 import peers
 import series
 import sides
@@ -22,8 +23,6 @@ from measure import ENGINE, OURS, Contestant, Work, command_line, contest
 from nautilus_trader.indicators import ExponentialMovingAverage
 from nautilus_trader.model import BarType, OrderSide, Quantity
 from nautilus_trader.trading import Strategy as EngineStrategy
-
-import onetape as ot
 
 FAST, SLOW, SIZE = 10, 20, 10
 NAME = "AAA.SIM"
@@ -37,7 +36,7 @@ class Reversal(ot.Strategy):
         self.fast, self.slow = self.ema(FAST), self.ema(SLOW)
         self.wanted = 0
 
-    def on_bar(self, bar: Any) -> None:  # noqa: ARG002
+    def on_bar(self, bar: Any) -> None:
         if self.slow.value is None:
             return
         wanted = SIZE if self.fast.value > self.slow.value else -SIZE
@@ -52,7 +51,7 @@ class EveryBar(ot.Strategy):
     def on_start(self) -> None:
         self.fast, self.slow = self.ema(FAST), self.ema(SLOW)
 
-    def on_bar(self, bar: Any) -> None:  # noqa: ARG002
+    def on_bar(self, bar: Any) -> None:
         if self.slow.ready:
             self.target(SIZE if self.fast > self.slow else -SIZE)
 

@@ -1,6 +1,6 @@
 """B3: 1,000,000 quotes and a light handler, which turns +/-10 shares every 1,000 quotes.
 
-    python tests/benchmarks/bench_b3.py [rounds] [small]
+python tests/benchmarks/bench_b3.py [rounds] [small]
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import onetape as ot
 import series
 import sides
 from measure import ENGINE, OURS, Contestant, Work, command_line, contest
 from nautilus_trader.model import InstrumentId, OrderSide, Quantity
 from nautilus_trader.trading import Strategy as EngineStrategy
-
-import onetape as ot
 
 EVERY, SIZE = 1_000, 10
 NAME = "AAA.SIM"
@@ -30,7 +29,7 @@ class Flip(ot.Strategy):
     def on_start(self) -> None:
         self.seen, self.wanted = 0, -SIZE
 
-    def on_quote(self, quote: Any) -> None:  # noqa: ARG002
+    def on_quote(self, quote: Any) -> None:
         self.seen += 1
         if self.seen % EVERY == 0:
             self.wanted = -self.wanted
@@ -44,7 +43,7 @@ class Plain(EngineStrategy):
         self.seen, self.wanted, self.held = 0, -SIZE, 0
         self.subscribe_quotes(ID)
 
-    def on_quote(self, quote: Any) -> None:  # noqa: ARG002
+    def on_quote(self, quote: Any) -> None:
         self.seen += 1
         if self.seen % EVERY == 0:
             self.wanted = -self.wanted

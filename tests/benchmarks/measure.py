@@ -192,7 +192,7 @@ def benchmark(path: str) -> Any:
 def main(path: str, name: str, size: str) -> None:
     """Be the child: measure one contestant and print its figures as JSON."""
     found = next(c for c in benchmark(path).CONTESTANTS if c.name == name)
-    print(json.dumps(timed(found.prepare(size == "small"))))  # noqa: T201
+    print(json.dumps(timed(found.prepare(size == "small"))))
 
 
 def command_line(run: Callable[..., dict[str, Any]]) -> None:
@@ -200,7 +200,7 @@ def command_line(run: Callable[..., dict[str, Any]]) -> None:
     words = sys.argv[1:]
     rounds = next((int(w) for w in words if w.isdigit()), 3)
     found = run(rounds, peers="nopeers" not in words, small="small" in words)
-    print(json.dumps(found, indent=1))  # noqa: T201
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

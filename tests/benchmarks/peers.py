@@ -17,20 +17,32 @@ CASH = 10_000_000
 TIE = {"sma": 1e-6, "ema": 0.0}  # see bench_b1
 
 
+def _average(values: Any, kind: str, length: int, least: int) -> Any:
+    """Return an average from `least` values on; an EMA starts at the mean of its first `length`."""
+    import pandas as pd
+
+    line = pd.Series(values)
+    if kind == "sma":
+        return line.rolling(length, min_periods=least).mean()
+    seeded = line.copy()
+    seeded.iloc[: length - 1] = float("nan")
+    seeded.iloc[length - 1] = line.iloc[:length].mean()
+    smooth = seeded.ewm(span=length, adjust=False).mean()
+    smooth.iloc[least - 1 : length - 1] = 0.0
+    return smooth
+
+
 def backtesting_py(frames: Any, kind: str, fast: int, slow: int, size: int) -> Work:
     """backtesting.py: one instrument a book; `trade_on_close` fills at the close seen."""
     import warnings
 
-    import pandas as pd
     from backtesting import Backtest, Strategy
 
     warnings.simplefilter("ignore")
 
     def average(values: Any, length: int) -> Any:
         # the library calls `next` from the bar after the first value: so one value early
-        if kind == "sma":
-            return pd.Series(values).rolling(length, min_periods=length - 1).mean()
-        return pd.Series(values).ewm(span=length, adjust=False, min_periods=length - 1).mean()
+        return _average(values, kind, length, length - 1)
 
     class Reversal(Strategy):
         def init(self) -> None:
@@ -50,10 +62,7 @@ def backtesting_py(frames: Any, kind: str, fast: int, slow: int, size: int) -> W
 
     def run() -> list[Any]:
         return [
-            Backtest(
-                d, Reversal, cash=CASH, commission=0, trade_on_close=True, finalize_trades=True
-            ).run()
-            for d in data
+            Backtest(d, Reversal, cash=CASH, commission=0, trade_on_close=True).run() for d in data
         ]
 
     def check(done: list[Any]) -> Outcome:
@@ -64,27 +73,13 @@ def backtesting_py(frames: Any, kind: str, fast: int, slow: int, size: int) -> W
 
 
 def backtrader(frames: Any, kind: str, fast: int, slow: int, size: int) -> Work:
-    """backtrader with cheat-on-close, its own SMA, and an EMA that starts at the first value."""
+    """backtrader with cheat-on-close and its own averages."""
     import warnings
 
     warnings.simplefilter("ignore")
     import backtrader as bt
 
-    class Ema(bt.Indicator):
-        lines = ("ema",)
-        params = (("period", 10),)
-
-        def __init__(self) -> None:
-            self.addminperiod(1)
-            self.alpha = 2.0 / (self.p.period + 1)
-
-        def nextstart(self) -> None:
-            self.lines.ema[0] = self.data[0]
-
-        def next(self) -> None:
-            self.lines.ema[0] = self.lines.ema[-1] * (1 - self.alpha) + self.data[0] * self.alpha
-
-    made = bt.ind.SMA if kind == "sma" else Ema
+    made = bt.ind.SMA if kind == "sma" else bt.ind.EMA
 
     class Reversal(bt.Strategy):
         def __init__(self) -> None:
@@ -120,6 +115,13 @@ def backtrader(frames: Any, kind: str, fast: int, slow: int, size: int) -> Work:
     return Work(run, check)
 
 
+def _lines(vbt: Any, close: Any, kind: str, length: int) -> Any:
+    """Return vectorbt's own SMA; its EMA starts at the first value, so ours is given instead."""
+    if kind == "sma":
+        return vbt.MA.run(close, length).ma.to_numpy()
+    return close.apply(_average, kind=kind, length=length, least=length).to_numpy()
+
+
 def vectorbt(frames: Any, kind: str, fast: int, slow: int, size: int) -> Work:
     """vectorbt: target amounts at closes in one group that shares cash; compiled beforehand."""
     import numpy as np
@@ -129,8 +131,7 @@ def vectorbt(frames: Any, kind: str, fast: int, slow: int, size: int) -> Work:
     closes = pd.DataFrame({name: pandas_ohlc(f)["Close"] for name, f in frames.items()})
 
     def book(close: Any) -> tuple[int, float]:
-        quick = vbt.MA.run(close, fast, ewm=kind == "ema").ma.to_numpy()
-        late = vbt.MA.run(close, slow, ewm=kind == "ema").ma.to_numpy()
+        quick, late = _lines(vbt, close, kind, fast), _lines(vbt, close, kind, slow)
         wanted = np.where(quick - late > TIE[kind], size, -size).astype(float)
         before = np.vstack((np.full((1, wanted.shape[1]), np.nan), wanted[:-1]))
         before[:slow] = np.nan

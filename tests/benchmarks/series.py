@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import polars as pl
-
 import onetape as ot
+import polars as pl
 
 DAY, MINUTE = 86_400 * 10**9, 60 * 10**9
 MONDAY = 1_577_836_800 * 10**9 + 5 * DAY  # 2020-01-06 00:00 UTC
@@ -24,7 +23,9 @@ def bars(seed: int, rows: int, start: int, step: int) -> pl.DataFrame:
     # whole lots large enough that no order of ours is ever cut by a bar's volume
     volume = rng.integers(10, 100, rows) * 1_000
     ts = start + step * np.arange(1, rows + 1)
-    return _frame(ts, {"open": opened, "high": high, "low": low, "close": close}, {"volume": volume})
+    return _frame(
+        ts, {"open": opened, "high": high, "low": low, "close": close}, {"volume": volume}
+    )
 
 
 def quotes(seed: int, rows: int) -> pl.DataFrame:
@@ -65,7 +66,9 @@ def dataset(name: str, frame: pl.DataFrame, step: str | None = None) -> ot.Datas
 def pandas_ohlc(frame: pl.DataFrame) -> Any:
     """Return bars as the pandas frame that the peers read: float prices, times as index."""
     names = {"open": "Open", "high": "High", "low": "Low", "close": "Close", "volume": "Volume"}
-    floats = frame.select("ts_event", *(pl.col(n).cast(pl.Float64).alias(t) for n, t in names.items()))
+    floats = frame.select(
+        "ts_event", *(pl.col(n).cast(pl.Float64).alias(t) for n, t in names.items())
+    )
     import pandas as pd
 
     columns = {n: floats[n].to_numpy() for n in names.values()}

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+import onetape as ot
+import series
 from measure import Outcome, Work, digest
 from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.common import LogLevel
@@ -19,8 +21,6 @@ from nautilus_trader.config import LoggerConfig
 from nautilus_trader.execution import MakerTakerFeeModel
 from nautilus_trader.model import AccountType, Currency, Money, OmsType, Venue
 from nautilus_trader.risk import RiskEngineConfig
-
-import onetape as ot
 from onetape.market import layout
 from onetape.tape.kinds import OrderFilled, OrderInitialized
 
@@ -31,6 +31,8 @@ def ours(
     strategy: Any, datasets: list[ot.Dataset], last: Mapping[str, Decimal], **terms: Any
 ) -> Work:
     """Return the work of a backtest with its tape on, up to and with the fingerprint."""
+
+    _warm()
 
     def run() -> ot.Run:
         done = ot.backtest(strategy, datasets, cash=CASH, progress=False, **terms)
@@ -58,6 +60,7 @@ def engine(
     strategy: Callable[[], Any], datasets: list[ot.Dataset], last: Mapping[str, Decimal]
 ) -> Work:
     """Return the work of the engine alone."""
+    _warm()
     tables = [_table(d) for d in datasets]
 
     def run() -> Any:
@@ -88,6 +91,18 @@ def engine(
         return Outcome(len(orders), equity, digest(fills))
 
     return Work(run, check)
+
+
+class Still(ot.Strategy):
+    """Does nothing."""
+
+
+def _warm() -> None:
+    """Import and load, on both sides alike, what a first run in a process does."""
+    frame = series.minutes(100)
+    data = series.dataset("WARM.SIM", frame, "1-MINUTE")
+    assert ot.backtest(Still, data, progress=False).fingerprint
+    layout.to_objects(_table(data))
 
 
 def _table(data: ot.Dataset) -> Any:
