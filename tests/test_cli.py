@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import onetape as ot
 import polars as pl
 import pytest
-
-import onetape as ot
 from onetape.cli import main
 
 
@@ -61,7 +60,12 @@ def test_a_rerun_on_other_code_returns_3_and_says_that_the_code_changed(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     source = tmp_path / "my_idea.py"
-    text = "import onetape as ot\nclass Hold(ot.Strategy):\n    def on_bar(self, bar):\n        self.target({})\n"
+    text = (
+        "import onetape as ot\n"
+        "class Hold(ot.Strategy):\n"
+        "    def on_bar(self, bar):\n"
+        "        self.target({})\n"
+    )
     source.write_text(text.format(1))
     tape = str(tmp_path / "run.onetape")
     code, _ = told(capsys, "backtest", "--strategy", "my_idea:Hold", "--data", "FB", "--save", tape)
@@ -111,9 +115,10 @@ def test_the_demo_shows_the_whole_path_on_real_data(
 
 def test_importing_onetape_is_cheap_and_brings_no_plotting_web_stack_or_engine() -> None:
     code = (
-        "import time, sys; t = time.process_time(); import onetape as ot; cost = time.process_time() - t;"
-        "heavy = [m for m in ('panel', 'bokeh', 'hvplot', 'pandas', 'nautilus_trader') if m in sys.modules];"
-        "print(cost, heavy)"
+        "import time, sys; t = time.process_time(); import onetape as ot;"
+        "cost = time.process_time() - t;"
+        "unwanted = ('panel', 'bokeh', 'hvplot', 'pandas', 'nautilus_trader');"
+        "print(cost, [name for name in unwanted if name in sys.modules])"
     )
     cost, heavy = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -7,9 +7,8 @@ import re
 import tomllib
 from pathlib import Path
 
-import pytest
-
 import onetape
+import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(p for d in ("sdk", "strategies", "adapters") for p in (ROOT / d).rglob("*.py"))

@@ -64,7 +64,7 @@ _HOME = {
     "ticks": "run.fees",
 }
 
-__all__ = sorted([*_HOME, "errors"])
+__all__ = sorted([*_HOME, "errors"])  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.1.0"
 
 

@@ -1,4 +1,3 @@
-# pyright: standard
 """The command `onetape`.
 
 Exit codes   0 done; 1 something went wrong and the message says what; 2 the arguments do not
@@ -9,15 +8,13 @@ Every command takes --json and then prints one JSON object on standard output an
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import json
 import sys
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from onetape import given
 from onetape.errors import OnetapeError, SettingsError
 from onetape.settings import settings
 
@@ -52,20 +49,28 @@ def _parser() -> argparse.ArgumentParser:
     import onetape
 
     here = settings()
-    parser = argparse.ArgumentParser("onetape", description="Quant research and trading on one tape.")
+    parser = argparse.ArgumentParser(
+        "onetape", description="Quant research and trading on one tape."
+    )
     parser.add_argument("--version", action="version", version=f"onetape {onetape.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = _command(commands, "demo", _demo, "ingest real data, backtest, trace, rerun, report")
-    demo.add_argument("--folder", type=Path, default=Path(here.demo), help="where to put what it makes")
+    demo.add_argument(
+        "--folder", type=Path, default=Path(here.demo), help="where to put what it makes"
+    )
     _ingest_arguments(
         _command(commands, "ingest", _ingest, "put market data into a catalog"), here.catalog
     )
     listing = _command(commands, "catalog", _catalog, "list a catalog's datasets, or look at one")
     listing.add_argument("--catalog", default=here.catalog, metavar="PATH")
     listing.add_argument("name", nargs="?", help="a dataset's name or the start of its fingerprint")
-    listing.add_argument("--verify", action="store_true", help="read it again and check its fingerprint")
+    listing.add_argument(
+        "--verify", action="store_true", help="read it again and check its fingerprint"
+    )
     listing.add_argument("--remove", action="store_true", help="remove it from the catalog")
-    _backtest_arguments(_command(commands, "backtest", _backtest, "run a strategy over market data"))
+    _backtest_arguments(
+        _command(commands, "backtest", _backtest, "run a strategy over market data")
+    )
     again = _command(commands, "rerun", _rerun, "run a saved run again and compare the tapes")
     again.add_argument("file", type=Path, help="a run saved by backtest --save")
     _data_arguments(again)
@@ -89,16 +94,24 @@ def _command(commands: Any, name: str, act: Any, says: str) -> argparse.Argument
 
 
 def _data_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--catalog", metavar="PATH", help="the catalog that --data names are looked up in")
     parser.add_argument(
-        "--data", action="append", default=[], metavar="NAME", help="a dataset, or a sample such as GOOG"
+        "--catalog", metavar="PATH", help="the catalog that --data names are looked up in"
+    )
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a dataset, or a sample such as GOOG",
     )
 
 
 def _ingest_arguments(parser: argparse.ArgumentParser, catalog: str) -> None:
     parser.add_argument("source", help="a CSV (also .gz) or Parquet file, or a glob in quotes")
     parser.add_argument("--catalog", default=catalog, metavar="PATH")
-    parser.add_argument("--instrument", required=True, metavar="ID", help="as GOOG.XNAS or EUR/USD.SIM")
+    parser.add_argument(
+        "--instrument", required=True, metavar="ID", help="as GOOG.XNAS or EUR/USD.SIM"
+    )
     parser.add_argument("--type", choices=("equity", "fx", "future"), default="equity")
     parser.add_argument("--tick", default=None, help="smallest price step, as 0.01")
     parser.add_argument("--currency", default="USD")
@@ -107,19 +120,25 @@ def _ingest_arguments(parser: argparse.ArgumentParser, catalog: str) -> None:
     parser.add_argument("--kind", choices=("bars", "quotes", "trades"))
     parser.add_argument("--step", help="of bars, as 1-DAY or 1-MINUTE")
     parser.add_argument("--tz", help="the zone of times without one")
-    parser.add_argument("--stamp", choices=("close", "open"), default="close", help="what a bar's time is")
+    parser.add_argument(
+        "--stamp", choices=("close", "open"), default="close", help="what a bar's time is"
+    )
     parser.add_argument("--map", action="append", default=[], metavar="COLUMN=SOURCE")
     parser.add_argument("--name")
     parser.add_argument("--strict", action="store_true", help="refuse data with quality findings")
 
 
 def _backtest_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--strategy", required=True, help="a known name, module:Class or file.py:Class")
+    parser.add_argument(
+        "--strategy", required=True, help="a known name, module:Class or file.py:Class"
+    )
     _data_arguments(parser)
     parser.add_argument("-p", "--param", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--cash", default="100000")
     parser.add_argument("--currency", default="USD")
-    parser.add_argument("--fees", default="none", help="none, bps:20, per_share:0.005:1, maker_taker:-1:5")
+    parser.add_argument(
+        "--fees", default="none", help="none, bps:20, per_share:0.005:1, maker_taker:-1:5"
+    )
     parser.add_argument("--fill", help="next_open, this_close, next_close, intrabar, book")
     parser.add_argument("--account", default="margin")
     parser.add_argument("--slippage", type=int, default=0, metavar="TICKS")
@@ -139,7 +158,9 @@ def _demo(args: argparse.Namespace) -> int:
     from onetape.demo import demo
     from onetape.results.text import brief
 
-    with tqdm(total=10, disable=args.json, file=sys.stderr, bar_format="{n_fmt}/{total_fmt} {desc}") as bar:
+    with tqdm(
+        total=10, disable=args.json, file=sys.stderr, bar_format="{n_fmt}/{total_fmt} {desc}"
+    ) as bar:
 
         def step(said: str) -> None:
             bar.set_description_str(said)
@@ -161,10 +182,10 @@ def _demo(args: argparse.Namespace) -> int:
 def _ingest(args: argparse.Namespace) -> int:
     from onetape.market.catalog import Catalog
 
-    mapping = dict(_pairs(args.map)) or None
+    mapping = dict(given.pairs(args.map)) or None
     dataset = Catalog(args.catalog).ingest(
         args.source,
-        instrument=_instrument(args),
+        instrument=given.instrument(args),
         kind=args.kind,
         step=args.step,
         tz=args.tz,
@@ -175,21 +196,6 @@ def _ingest(args: argparse.Namespace) -> int:
         progress=not args.json,
     )
     return _say(args, _card(dataset), repr(dataset))
-
-
-def _instrument(args: argparse.Namespace) -> Any:
-    import onetape as ot
-
-    tick = {} if args.tick is None else {"tick": args.tick}
-    if args.type == "fx":
-        return ot.fx(args.instrument, **tick)
-    if args.type == "future":
-        if args.tick is None or args.expiry is None:
-            raise SettingsError("a future needs --tick and --expiry, as --tick 0.25 --expiry 2024-03-15")
-        return ot.future(
-            args.instrument, tick=args.tick, expiry=args.expiry, multiplier=args.multiplier, currency=args.currency
-        )
-    return ot.equity(args.instrument, currency=args.currency, **tick)
 
 
 def _card(dataset: Any) -> dict[str, Any]:
@@ -221,7 +227,9 @@ def _catalog(args: argparse.Namespace) -> int:
         return _say(args, {"removed": dataset.name}, f"removed {dataset.name}")
     if args.verify:
         dataset.verify()
-    said = repr(dataset) + ("\n  verified: the rows are those that were kept" if args.verify else "")
+    said = repr(dataset) + (
+        "\n  verified: the rows are those that were kept" if args.verify else ""
+    )
     return _say(args, _card(dataset) | {"verified": args.verify}, said)
 
 
@@ -241,18 +249,18 @@ def _backtest(args: argparse.Namespace) -> int:
     if not args.data:
         raise SettingsError("no data: say --data GOOG for a sample, or --catalog PATH --data NAME")
     run = ot.backtest(
-        _strategy(args.strategy),
-        _datasets(args),
+        given.strategy(args.strategy),
+        given.datasets(args),
         cash=args.cash,
         currency=args.currency,
-        fees=_fees(args.fees),
+        fees=given.fees(args.fees),
         fill=args.fill,
         account=args.account,
         slippage=ot.ticks(args.slippage) if args.slippage else None,
         latency=args.latency,
         start=args.start,
         end=args.end,
-        params={name: _value(text) for name, text in _pairs(args.param)},
+        params={name: given.value(text) for name, text in given.pairs(args.param)},
         tape=args.save,
     )
     if args.report:
@@ -264,7 +272,11 @@ def _rerun(args: argparse.Namespace) -> int:
     import onetape as ot
 
     again = ot.rerun(_loaded(args))
-    said = {"identical": again.identical, "fingerprint": again.run.fingerprint, "difference": repr(again.diff())}
+    said = {
+        "identical": again.identical,
+        "fingerprint": again.run.fingerprint,
+        "difference": repr(again.diff()),
+    }
     _say(args, said, repr(again))
     return DONE if again.identical else DIVERGED
 
@@ -272,9 +284,13 @@ def _rerun(args: argparse.Namespace) -> int:
 def _trace(args: argparse.Namespace) -> int:
     run = _loaded(args, needed=False)
     if args.seq is None and not run.fills.height:
-        raise SettingsError(f"{args.file} has no fills: say the seq of an event, 1 to {len(run.recording)}")
+        raise SettingsError(
+            f"{args.file} has no fills: say the seq of an event, 1 to {len(run.recording)}"
+        )
     if args.seq is not None and not args.seq.isdigit():
-        raise SettingsError(f"seq {args.seq!r} found, a whole number from 1 to {len(run.recording)} expected")
+        raise SettingsError(
+            f"seq {args.seq!r} found, a whole number from 1 to {len(run.recording)} expected"
+        )
     traced = run.trace(run.fills[-1] if args.seq is None else int(args.seq))
     return _say(args, traced.to_dict(), repr(traced))
 
@@ -286,105 +302,34 @@ def _loaded(args: argparse.Namespace, needed: bool = True) -> Any:
     if not args.data:
         args.data = [d.name for d in run.opened.datasets]
         try:
-            return ot.Run.load(args.file, _datasets(args))
+            return ot.Run.load(args.file, given.datasets(args))
         except OnetapeError:
             if needed:
                 raise
             return run
-    return ot.Run.load(args.file, _datasets(args))
+    return ot.Run.load(args.file, given.datasets(args))
 
 
 def _bench(args: argparse.Namespace) -> int:
-    given = {"rounds": args.rounds, "peers": False if args.no_peers else None, "small": args.small or None}
-    module = _benchmark(args.name)
+    asked = {
+        "rounds": args.rounds,
+        "peers": False if args.no_peers else None,
+        "small": args.small or None,
+    }
+    module = given.benchmark(args.name)
     wanted = module.run.__code__.co_varnames[: module.run.__code__.co_argcount]
-    print(json.dumps(module.run(**{n: v for n, v in given.items() if v is not None and n in wanted}), default=str))
-    return DONE
-
-
-def _benchmark(name: str) -> Any:
-    roots = [Path.cwd(), Path(__file__).resolve().parents[2]]
-    for root in roots:
-        path = root / "tests" / "benchmarks" / f"bench_{name.lower()}.py"
-        if path.exists():
-            sys.path.insert(0, str(path.parent))
-            return importlib.import_module(path.stem)
-    known = sorted(p.stem[6:] for root in roots for p in (root / "tests" / "benchmarks").glob("bench_*.py"))
-    raise SettingsError(
-        f"no benchmark {name!r}; there is {', '.join(dict.fromkeys(known)) or 'none'}. "
-        "They are part of the repository, not of the package: run from a checkout."
+    print(
+        json.dumps(
+            module.run(**{n: v for n, v in asked.items() if v is not None and n in wanted}),
+            default=str,
+        )
     )
-
-
-# -- what arguments mean
+    return DONE
 
 
 def _say(args: argparse.Namespace, data: Any, text: str) -> int:
     print(json.dumps(data, default=str) if args.json else text)
     return DONE
-
-
-def _pairs(given: list[str]) -> list[tuple[str, str]]:
-    for text in given:
-        if "=" not in text:
-            raise SettingsError(f"{text!r} found, NAME=VALUE expected")
-    return [(text.partition("=")[0], text.partition("=")[2]) for text in given]
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def _fees(text: str) -> Any:
-    import onetape as ot
-
-    name, *numbers = text.split(":")
-    makers = {"none": lambda: None, "bps": ot.bps, "per_share": ot.per_share, "maker_taker": ot.maker_taker}
-    try:
-        return makers[name](*numbers)
-    except (KeyError, TypeError, ArithmeticError):
-        raise SettingsError(
-            f"--fees {text!r} found; none, bps:20, per_share:0.005:1 or maker_taker:-1:5 expected"
-        ) from None
-
-
-def _datasets(args: argparse.Namespace) -> list[Any]:
-    from onetape.market.catalog import Catalog
-    from onetape.market.samples import sample, samples
-
-    if args.catalog is None:
-        return [sample(name) for name in args.data]
-    catalog = Catalog(args.catalog)
-    known = set(catalog.datasets()["name"].to_list())
-    return [sample(n) if n not in known and n in samples() else catalog.dataset(n) for n in args.data]
-
-
-def _strategy(name: str) -> Any:
-    known = {point.name: point for point in entry_points(group="onetape.strategies")}
-    if name in known:
-        return known[name].load()
-    where, _, attribute = name.partition(":")
-    if not attribute:
-        listed = ", ".join(sorted(known)) or "none"
-        raise SettingsError(f"no strategy {name!r}; known: {listed}; or say module:Class or file.py:Class")
-    try:
-        module = _file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-        return getattr(module, attribute)
-    except (ImportError, AttributeError, OSError) as err:
-        raise SettingsError(f"strategy {name!r} cannot be loaded: {err}") from err
-
-
-def _file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.exists():
-        raise ImportError(f"there is no Python file {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

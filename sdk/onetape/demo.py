@@ -1,4 +1,3 @@
-# pyright: standard
 """The demonstration: the whole path on real data, in under a minute.
 
 Ingests the five sample series into a catalog, backtests two example strategies over all of
@@ -49,9 +48,10 @@ class Demo:
 
 def demo(folder: Path, step: Step = lambda _: None) -> Demo:
     """Run the demonstration in `folder`; `step` is told what is being done."""
-    from onetape.results.page import reports
     from onetape_strategies.ema_cross import EmaCross
     from onetape_strategies.sma_cross import SmaCross
+
+    from onetape.results.page import reports
 
     folder.mkdir(parents=True, exist_ok=True)
     kept = _ingested(folder / "catalog", step)

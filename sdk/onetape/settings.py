@@ -32,5 +32,7 @@ def settings(environment: Mapping[str, str] | None = None) -> Settings:
     ours = {name: value for name, value in given.items() if name.startswith("ONETAPE_")}
     for name in ours:
         if name not in KNOWN:
-            raise SettingsError(f"{name} is set and means nothing; known: {', '.join(sorted(KNOWN))}")
+            raise SettingsError(
+                f"{name} is set and means nothing; known: {', '.join(sorted(KNOWN))}"
+            )
     return Settings(**{KNOWN[name]: value for name, value in ours.items()})

@@ -1,4 +1,3 @@
-# pyright: standard
 """The verbs of research: `backtest` and `rerun`."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: standard
 """Two runs side by side: which figures differ, and where the tapes part."""
 
 from __future__ import annotations
@@ -40,8 +39,10 @@ class Comparison:
         if self.identical:
             return f"identical: both tapes have fingerprint {self.left.fingerprint[:12]}"
         lines = [*self.notes, str(self.first)]
-        for row in self.stats.iter_rows(named=True):
-            lines.append(f"  {row['statistic']:<24} {row['left']!s:>16} {row['right']!s:>16}")
+        lines += [
+            f"  {name:<24} {left!s:>24} {right!s:>24}"
+            for name, left, right, _ in self.stats.iter_rows()
+        ]
         return "\n".join(lines)
 
 
@@ -58,15 +59,22 @@ def compare(left: Run, right: Run, notes: tuple[str, ...] = ()) -> Comparison:
 def _opened(left: Run, right: Run) -> str:
     one, two = left.opened, right.opened
     said = [name for name in one.__struct_fields__ if getattr(one, name) != getattr(two, name)]
-    for name in sorted(one.params.keys() | two.params.keys()):
-        if one.params.get(name) != two.params.get(name):
-            said.append(f"{name}: {one.params.get(name)} and {two.params.get(name)}")
+    said += [
+        f"{name}: {one.params.get(name)} and {two.params.get(name)}"
+        for name in sorted(one.params.keys() | two.params.keys())
+        if one.params.get(name) != two.params.get(name)
+    ]
     return ", ".join(said)
 
 
 def _none() -> pl.DataFrame:
     return pl.DataFrame(
-        schema={"statistic": pl.String, "left": pl.Float64, "right": pl.Float64, "difference": pl.Float64}
+        schema={
+            "statistic": pl.String,
+            "left": pl.Float64,
+            "right": pl.Float64,
+            "difference": pl.Float64,
+        }
     )
 
 

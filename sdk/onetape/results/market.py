@@ -1,4 +1,3 @@
-# pyright: standard
 """Prices to value a run by, drawn from the datasets that it read.
 
 The clock is the times at which the data has prices: every row where there are few, else the
@@ -31,7 +30,9 @@ def grid(datasets: Sequence[Dataset], every: str | None = None) -> str | None:
     """Return the interval between valuations, None for every row."""
     if every is not None:
         if every[-1:] not in SECONDS or not every[:-1].isdigit():
-            raise SettingsError(f'clock {every!r} found, a number and s, m, h or d expected, as "15m"')
+            raise SettingsError(
+                f'clock {every!r} found, a number and s, m, h or d expected, as "15m"'
+            )
         return every
     if sum(d.rows for d in datasets) <= POINTS * 3 and max(d.rows for d in datasets) <= POINTS:
         return None
@@ -53,7 +54,9 @@ def marks(datasets: Sequence[Dataset], every: str | None) -> Marks:
 
 
 def _line(dataset: Dataset, every: str | None) -> tuple[Any, list[Decimal]]:
-    columns = {"bars": ["close"], "quotes": ["bid_price", "ask_price"], "trades": ["price"]}[dataset.kind]
+    columns = {"bars": ["close"], "quotes": ["bid_price", "ask_price"], "trades": ["price"]}[
+        dataset.kind
+    ]
     frame = dataset.scan().select("ts_event", *columns)
     if every is not None:
         bucket = pl.col("ts_event").dt.truncate(every).alias("bucket")

@@ -1,4 +1,3 @@
-# pyright: standard
 """A moment of a run: what was held, worked and owed at an instant, by its tape up to then."""
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ import polars as pl
 from onetape.books import orders as order_fold
 from onetape.books import tables
 from onetape.books.cash import cash
-from onetape.books.positions import positions
-from onetape.results.text import shown
+from onetape.results.text import shown, trimmed
 
 if TYPE_CHECKING:
     from onetape.results.run import Run
@@ -40,7 +38,9 @@ class Moment:
             lines.append(f"  equity {shown('final_equity', self.equity, self.currency)}")
         lines += [f"  cash {amount:,.2f} {code}" for code, amount in self.cash.items()]
         for row in self.positions.iter_rows(named=True):
-            lines.append(f"  {exact(row['quantity'])} {row['instrument']} at {exact(row['average_price'])}")
+            lines.append(
+                f"  {exact(row['quantity'])} {row['instrument']} at {exact(row['average_price'])}"
+            )
         lines.append(f"  {self.orders.height} working orders")
         return "\n".join(lines)
 
@@ -48,28 +48,14 @@ class Moment:
 def moment(run: Run, ts: int) -> Moment:
     """Return a run's state once everything up to and including `ts` has happened."""
     known = [event for event in run.recording if event.ts_event <= ts]
-    margined = [name for name, info in run._infos.items() if info.margined]
-    held = positions(known, multipliers=run._multipliers)
+    margined = [name for name, info in run.instruments.items() if info.margined]
     working = {o.client_order_id for o in order_fold.orders(known).values() if o.is_open}
     balances: dict[str, Decimal] = {}
-    for (_, code), amount in cash(known, margined, run._multipliers).items():
+    for (_, code), amount in cash(known, margined, run.multipliers).items():
         balances[code] = balances.get(code, Decimal(0)) + amount
-    rows = [
-        {
-            "instrument": key.instrument,
-            "strategy": key.strategy,
-            "quantity": one.quantity,
-            "average_price": one.average_price,
-            "realized": one.realized,
-        }
-        for key, one in held.items()
-        if one.quantity
-    ]
-    exact = pl.Decimal(38, 10)
-    schema = {
-        "instrument": pl.String, "strategy": pl.String,
-        "quantity": exact, "average_price": exact, "realized": exact,
-    }  # fmt: skip
+    owner = ["account", "instrument", "strategy"]
+    history = tables.positions(known, multipliers=run.multipliers)
+    held = history.group_by(owner, maintain_order=True).last().filter(pl.col("quantity") != 0)
     equity = None
     if run.datasets:
         before = run.equity.filter(pl.col("ts_event").dt.timestamp("ns") <= ts)
@@ -77,8 +63,8 @@ def moment(run: Run, ts: int) -> Moment:
     return Moment(
         ts,
         known[-1].seq if known else 0,
-        pl.DataFrame(rows, schema=schema),
-        tables.orders(known).filter(pl.col("client_order_id").is_in(list(working))),
+        trimmed(held),
+        trimmed(tables.orders(known)).filter(pl.col("client_order_id").is_in(list(working))),
         balances,
         equity,
         run.currency,

@@ -1,4 +1,3 @@
-# pyright: standard
 """Rerun: the same code on the same data must give the same tape, byte for byte."""
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def rerun(run: Run) -> Rerun:
 def _spec(run: Run) -> Spec:
     from onetape.run.spec import specify_again
 
-    run._data()
+    run.data()
     path = run.opened.settings["strategy_path"]
     module, _, name = path.partition(":")
     try:
@@ -70,10 +69,14 @@ def _spec(run: Run) -> Spec:
 def _changed(again: Run, first: Run) -> tuple[str, ...]:
     notes: list[str] = []
     if again.opened.code_hash != first.opened.code_hash:
-        notes.append(f"the code changed: {first.opened.code_hash[:12]} is now {again.opened.code_hash[:12]}")
+        notes.append(
+            f"the code changed: {first.opened.code_hash[:12]} is now {again.opened.code_hash[:12]}"
+        )
     for new, old in zip(again.opened.datasets, first.opened.datasets, strict=False):
         if new.fingerprint != old.fingerprint:
-            notes.append(f"the data {old.name} changed: {old.fingerprint[:12]} is now {new.fingerprint[:12]}")
+            notes.append(
+                f"the data {old.name} changed: {old.fingerprint[:12]} is now {new.fingerprint[:12]}"
+            )
     for name, old in first.opened.versions.items():
         if again.opened.versions.get(name) != old:
             notes.append(f"{name} was {old} and is now {again.opened.versions.get(name)}")

@@ -1,4 +1,3 @@
-# pyright: standard
 """Run: the immutable result of a backtest, everything in it a function of its tape.
 
 Frames are polars, money and quantities exact decimals, times Datetime("ns", "UTC"); a `seq`
@@ -93,7 +92,9 @@ class Run:
                 said.append(f"{count} orders were {status.lower()}: see run.orders")
         refused = sum(1 for _ in self.recording.of_kind("risk.denied"))
         if refused:
-            said.append(f"{refused} orders were refused by limits: see run.recording.of_kind('risk.denied')")
+            said.append(
+                f"{refused} orders were refused by limits: see run.recording.of_kind('risk.denied')"
+            )
         return tuple(said)
 
     # -- frames
@@ -101,7 +102,7 @@ class Run:
     @cached_property
     def fills(self) -> pl.DataFrame:
         """One row a fill: side, quantity, price, commission, ids."""
-        return trimmed(tables.fills(self.recording, self._multipliers))
+        return trimmed(tables.fills(self.recording, self.multipliers))
 
     @cached_property
     def orders(self) -> pl.DataFrame:
@@ -111,7 +112,7 @@ class Run:
     @cached_property
     def positions(self) -> pl.DataFrame:
         """One row after each fill or split: quantity, average price, realized."""
-        return trimmed(tables.positions(self.recording, multipliers=self._multipliers))
+        return trimmed(tables.positions(self.recording, multipliers=self.multipliers))
 
     @cached_property
     def trades(self) -> pl.DataFrame:
@@ -126,13 +127,13 @@ class Run:
     @cached_property
     def cash(self) -> pl.DataFrame:
         """One row a movement of cash, with its reason and the balance after it."""
-        margined = [name for name, info in self._infos.items() if info.margined]
-        return trimmed(tables.cash(ledger(self.recording, margined, self._multipliers)))
+        margined = [name for name, info in self.instruments.items() if info.margined]
+        return trimmed(tables.cash(ledger(self.recording, margined, self.multipliers)))
 
     @cached_property
     def round_trips(self) -> list[Trade]:
         """The trades as objects, exact."""
-        return round_trips.trades(self.recording, multipliers=self._multipliers)
+        return round_trips.trades(self.recording, multipliers=self.multipliers)
 
     @cached_property
     def equity(self) -> pl.DataFrame:
@@ -141,9 +142,9 @@ class Run:
 
     def equity_on(self, every: str | None = None) -> pl.DataFrame:
         """Return equity on a clock: "1s", "15m", "1h", "1d"; None chooses by the data."""
-        lines = market.marks(self._data(), market.grid(self._data(), every))
-        clock, rates = market.clock(lines), market.rates(self._data(), lines)
-        return trimmed(value(self.recording, lines, clock, self.currency, self._infos, rates))
+        lines = market.marks(self.data(), market.grid(self.data(), every))
+        clock, rates = market.clock(lines), market.rates(self.data(), lines)
+        return trimmed(value(self.recording, lines, clock, self.currency, self.instruments, rates))
 
     @property
     def final_equity(self) -> Decimal:
@@ -158,8 +159,8 @@ class Run:
             self.equity,
             self.round_trips,
             self.fills,
-            periods_per_year=365 if market.trades_all_week(self._data()) else 252,
-            tz=self._data()[0].tz,
+            periods_per_year=365 if market.trades_all_week(self.data()) else 252,
+            tz=self.data()[0].tz,
         )
 
     @cached_property
@@ -177,7 +178,10 @@ class Run:
         if isinstance(benchmark, Dataset):
             times, prices = market.marks([benchmark], None)[benchmark.instrument.id]
             level = pl.DataFrame(
-                {"ts_event": pl.Series(times).cast(pl.Datetime("ns", "UTC")), "level": [float(p) for p in prices]}
+                {
+                    "ts_event": pl.Series(times).cast(pl.Datetime("ns", "UTC")),
+                    "level": [float(p) for p in prices],
+                }
             )
         sample = performance.sample(
             self.equity,
@@ -185,7 +189,7 @@ class Run:
             self.fills,
             periods_per_year=self._sample.periods,
             benchmark=level,  # type: ignore[arg-type]
-            tz=self._data()[0].tz,
+            tz=self.data()[0].tz,
         )
         return performance.figures(sample)
 
@@ -264,7 +268,10 @@ class Run:
             "params": self.params,
             "fingerprint": self.fingerprint,
             "events": len(self.recording),
-            "datasets": [{"name": d.name, "fingerprint": d.fingerprint, "synthetic": d.synthetic} for d in self.opened.datasets],
+            "datasets": [
+                {"name": d.name, "fingerprint": d.fingerprint, "synthetic": d.synthetic}
+                for d in self.opened.datasets
+            ],
             "conventions": self.conventions,
             "warnings": list(self.warnings),
             "stats": {n: float(v) if isinstance(v, Decimal) else v for n, v in self.stats.items()},
@@ -273,14 +280,17 @@ class Run:
     # -- what the frames need
 
     @cached_property
-    def _infos(self) -> Mapping[str, Any]:
+    def instruments(self) -> Mapping[str, Any]:
+        """What the books know of each instrument: multiplier, currency, margined or not."""
         return market.infos_of(self.opened.instruments)
 
     @property
-    def _multipliers(self) -> dict[str, Decimal]:
-        return {name: info.multiplier for name, info in self._infos.items()}
+    def multipliers(self) -> dict[str, Decimal]:
+        """Units of the underlying per contract, by instrument."""
+        return {name: info.multiplier for name, info in self.instruments.items()}
 
-    def _data(self) -> tuple[Dataset, ...]:
+    def data(self) -> tuple[Dataset, ...]:
+        """Return the datasets; RunError when a loaded run has none at hand."""
         if not self.datasets:
             names = ", ".join(d.name for d in self.opened.datasets)
             raise RunError(
@@ -292,5 +302,6 @@ class Run:
 
 def utc(ns: int) -> datetime:
     """Return ns UTC as a datetime, cut to microseconds."""
-    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(microsecond=ns // 1_000 % 1_000_000)
-
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(
+        microsecond=ns // 1_000 % 1_000_000
+    )

@@ -1,4 +1,3 @@
-# pyright: standard
 """Plain words and numbers for people: the `repr` of a run, money, shares of one."""
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ SHOWN = (
 
 
 def trimmed(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame whose decimal columns have no more digits than their values need (2 at least)."""
+    """Return a frame whose decimals have no more digits than they need: 2, 4, ... 18."""
     import polars as pl
 
     smaller: dict[str, pl.DataType] = {}

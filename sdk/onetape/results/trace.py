@@ -1,4 +1,3 @@
-# pyright: standard
 """Trace: where a number comes from, as a tree that prints well.
 
     value -> fills -> orders -> decision -> the row that was seen -> dataset hash -> code hash
@@ -13,7 +12,7 @@ import html
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
@@ -62,14 +61,15 @@ class Trace:
 
 def trace(run: Run, row: Any) -> Trace:
     """Return where `row` comes from; SettingsError when it leads to no event."""
-    row = _plain(row)
-    if isinstance(row, dict) and "equity" in row and "seq" not in row:
-        return _worth(run, row)
-    if isinstance(row, dict) and row.get("entry_seqs") is not None:
-        seqs = [*row["entry_seqs"], *(row["exit_seqs"] or [])]
-        net = f"net {exact(row['net'])} {row['currency']}" if "net" in row else ""
-        return Trace("trade", f"{row['side']} {exact(row['quantity'])} {row['instrument']} {net}", _each(run, seqs))
-    seq = row if isinstance(row, int) else row.get("seq") if isinstance(row, dict) else None
+    said = _plain(row)
+    if "equity" in said and "seq" not in said:
+        return _worth(run, said)
+    if said.get("entry_seqs") is not None:
+        seqs = [*said["entry_seqs"], *(said["exit_seqs"] or [])]
+        net = f"net {exact(said['net'])} {said['currency']}" if "net" in said else ""
+        what = f"{said['side']} {exact(said['quantity'])} {said['instrument']} {net}"
+        return Trace("trade", what, _each(run, seqs))
+    seq = said.get("seq")
     if not isinstance(seq, int):
         raise SettingsError(
             f"{row!r} found, a row of run.fills, orders, positions, trades, signals or equity "
@@ -78,14 +78,16 @@ def trace(run: Run, row: Any) -> Trace:
     return _event(run, run.recording.seq(seq))
 
 
-def _plain(row: Any) -> Any:
+def _plain(row: Any) -> dict[str, Any]:
     if isinstance(row, Event):
-        return row.seq
+        return {"seq": row.seq}
     if isinstance(row, pl.DataFrame):
         if row.height != 1:
             raise SettingsError(f"{row.height} rows found, one expected: run.trace(run.fills[-1])")
         return row.row(0, named=True)
-    return row
+    if isinstance(row, dict):
+        return cast("dict[str, Any]", row)
+    return {"seq": row}
 
 
 def _each(run: Run, seqs: list[int]) -> tuple[Trace, ...]:
@@ -102,21 +104,30 @@ def _worth(run: Run, row: dict[str, Any]) -> Trace:
     nodes: list[Trace] = [Trace("cash", f"{amount} {code}") for code, amount in known.cash.items()]
     for held in known.positions.iter_rows(named=True):
         fills = run.fills.filter(
-            (pl.col("instrument") == held["instrument"]) & (pl.col("ts_event").dt.timestamp("ns") <= ts)
+            (pl.col("instrument") == held["instrument"])
+            & (pl.col("ts_event").dt.timestamp("ns") <= ts)
         )
         seqs = fills["seq"].to_list()[::-1]
         priced = _priced(run, held["instrument"], ts)
         says = f"{exact(held['quantity'])} {held['instrument']} at {exact(held['average_price'])}"
         earlier = (Trace(f"and {len(seqs) - 3} earlier fills"),) if len(seqs) > 3 else ()
         nodes.append(Trace("position", says, (*priced, *_each(run, seqs[:3]), *earlier)))
-    return Trace("equity", f"{exact(row['equity'])} {run.currency} at {row['ts_event']}", tuple(nodes))
+    return Trace(
+        "equity", f"{exact(row['equity'])} {run.currency} at {row['ts_event']}", tuple(nodes)
+    )
 
 
 def _priced(run: Run, instrument: str, ts: int) -> tuple[Trace, ...]:
     for dataset in run.datasets:
         if dataset.instrument.id == instrument:
             at = pl.lit(ts).cast(pl.Datetime("ns", "UTC"))
-            found = dataset.scan().with_row_index("row").filter(pl.col("ts_event") <= at).tail(1).collect()
+            found = (
+                dataset.scan()
+                .with_row_index("row")
+                .filter(pl.col("ts_event") <= at)
+                .tail(1)
+                .collect()
+            )
             if found.height:
                 return (Trace("valued at", _row(found.row(0, named=True)), (_dataset(dataset),)),)
     return ()
@@ -165,7 +176,9 @@ def _lineage(run: Run, lineage: Lineage) -> list[Trace]:
     opened = run.opened
     said = ", ".join(f"{name}={value}" for name, value in run.params.items()) or "none"
     nodes.append(Trace("code", f"{opened.strategy}, sha256 {lineage.code[:16]}"))
-    nodes.append(Trace("parameters", f"{said} (hash {lineage.params}), calculation {lineage.calculation}"))
+    nodes.append(
+        Trace("parameters", f"{said} (hash {lineage.params}), calculation {lineage.calculation}")
+    )
     return nodes
 
 
@@ -181,7 +194,9 @@ def _seen(run: Run, lineage: Lineage) -> tuple[str, tuple[Trace, ...]]:
             return says, (_dataset(dataset),)
     for known in run.opened.datasets:
         if known.fingerprint == lineage.source:
-            return when, (Trace("dataset", f"{known.name}, sha256 {known.fingerprint[:16]} (not at hand)"),)
+            return when, (
+                Trace("dataset", f"{known.name}, sha256 {known.fingerprint[:16]} (not at hand)"),
+            )
     return when, ()
 
 
@@ -193,22 +208,25 @@ def exact(value: Any) -> str:
 
 
 def _row(row: dict[str, Any]) -> str:
-    values = ", ".join(f"{k} {exact(v)}" for k, v in row.items() if k not in ("row", "ts_event", "ts_init"))
+    values = ", ".join(
+        f"{k} {exact(v)}" for k, v in row.items() if k not in ("row", "ts_event", "ts_init")
+    )
     return f"row {row['row']} at {row['ts_event']:%Y-%m-%d %H:%M:%S}Z: {values}"
 
 
 def _dataset(dataset: Dataset) -> Trace:
     made = "SYNTHETIC " if dataset.synthetic else ""
     rows = f"{dataset.rows:,} rows"
-    return Trace("dataset", f"{made}{dataset.name}, {rows}, sha256 {dataset.fingerprint[:16]}", _files(dataset))
+    return Trace(
+        "dataset",
+        f"{made}{dataset.name}, {rows}, sha256 {dataset.fingerprint[:16]}",
+        _files(dataset),
+    )
 
 
 def _files(dataset: Dataset) -> tuple[Trace, ...]:
-    listed = dataset.source if isinstance(dataset.source, list | tuple) else [dataset.source]
     nodes: list[Trace] = []
-    for source in listed:
-        if not isinstance(source, dict):
-            continue
+    for source in dataset.source:
         for each in source.get("files", [source]):
             name, sha = each.get("file") or each.get("name"), each.get("sha256")
             if name and sha:

@@ -87,7 +87,9 @@ class Actions:
                 for indicator in host.bound.get(source.key, ()):
                     indicator.split(float(ratio))
         traded, strategy = host.traded[name], host.strategy
-        for order in strategy.cache.orders_open(instrument_id=traded.id, strategy_id=strategy.strategy_id):
+        for order in strategy.cache.orders_open(
+            instrument_id=traded.id, strategy_id=strategy.strategy_id
+        ):
             self._rescale_working(host, order, ratio)
         host.commands.replace_held(traded.id, lambda order: self._rescaled(host, order, ratio))
         for position in strategy.cache.positions_open(instrument_id=traded.id):
@@ -110,7 +112,9 @@ class Actions:
 
     def _rescale_working(self, host: Host, order: Any, ratio: Decimal) -> None:
         traded = host.traded[str(order.instrument_id)]
-        terms = {"quantity": traded.quantity(_whole(order.quantity.as_decimal() * ratio, traded.step))}
+        terms = {
+            "quantity": traded.quantity(_whole(order.quantity.as_decimal() * ratio, traded.step))
+        }
         for name in ("price", "trigger_price"):
             if (value := getattr(order, name, None)) is not None:
                 terms[name] = traded.price(_whole(value.as_decimal() / ratio, traded.tick))
@@ -133,7 +137,9 @@ class Actions:
         if order.order_type == OrderType.LIMIT:
             return factory.limit(traded.id, order.side, size, scaled("price"), **common)
         if order.order_type == OrderType.STOP_MARKET:
-            return factory.stop_market(traded.id, order.side, size, scaled("trigger_price"), **common)
+            return factory.stop_market(
+                traded.id, order.side, size, scaled("trigger_price"), **common
+            )
         return factory.stop_limit(
             traded.id, order.side, size, scaled("price"), scaled("trigger_price"), **common
         )

@@ -44,11 +44,10 @@ class _Run:
         self.sources = feed.sources(list(spec.datasets), spec.fill.adds)
 
     def go(self) -> Recording:
-        spec = self.spec
         self._open()
         built = engine.build(self.instruments.values(), self._terms())
         try:
-            hosts = self._hosts(built)
+            hosts = self._hosts()
             for host in hosts:
                 host.attach()
             Actions(hosts, self.start, self.end).attach()
@@ -80,7 +79,7 @@ class _Run:
             splits=splits,
         )
 
-    def _hosts(self, built: Any) -> list[Host]:
+    def _hosts(self) -> list[Host]:
         spec = self.spec
         exposure = Exposure()
         for code, amount in spec.cash:
@@ -106,14 +105,14 @@ class _Run:
                 for part in parts:
                     built.add_data(part, validate=False, sort=False)
                 built.sort_data()  # stable: rows of one time stay in the order of the datasets
-                self._step(built, hosts, lambda: built.run(streaming=True))
+                self._step(hosts, lambda: built.run(streaming=True))
                 built.clear_data()
                 bar.update(rows)
-            self._step(built, hosts, built.end)
+            self._step(hosts, built.end)
         finally:
             bar.close()
 
-    def _step(self, built: Any, hosts: list[Host], act: Any) -> None:
+    def _step(self, hosts: list[Host], act: Any) -> None:
         trouble: BaseException | None = None
         try:
             act()
@@ -139,4 +138,6 @@ def _progress(wanted: bool | None, rows: int) -> Any:
     from tqdm.auto import tqdm
 
     shown = wanted if wanted is not None else rows >= SHOW_PROGRESS_FROM and sys.stderr.isatty()
-    return tqdm(total=rows, unit="rows", unit_scale=True, desc="backtest", disable=not shown, leave=False)
+    return tqdm(
+        total=rows, unit="rows", unit_scale=True, desc="backtest", disable=not shown, leave=False
+    )

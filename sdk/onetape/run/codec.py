@@ -17,7 +17,33 @@ from onetape.errors import TapeError
 from onetape.tape import kinds
 
 _INITIALIZED = frozenset(
-    ["type", "trader_id", "strategy_id", "instrument_id", "client_order_id", "order_side", "order_type", "quantity", "time_in_force", "post_only", "reduce_only", "event_id", "ts_event", "ts_init", "price", "trigger_price", "expire_time", "contingency_type", "order_list_id", "linked_order_ids", "parent_order_id", "causation_id", "reconciliation", "quote_quantity", "tags"]
+    [
+        "type",
+        "trader_id",
+        "strategy_id",
+        "instrument_id",
+        "client_order_id",
+        "order_side",
+        "order_type",
+        "quantity",
+        "time_in_force",
+        "post_only",
+        "reduce_only",
+        "event_id",
+        "ts_event",
+        "ts_init",
+        "price",
+        "trigger_price",
+        "expire_time",
+        "contingency_type",
+        "order_list_id",
+        "linked_order_ids",
+        "parent_order_id",
+        "causation_id",
+        "reconciliation",
+        "quote_quantity",
+        "tags",
+    ]
 )
 
 
@@ -90,11 +116,11 @@ def _updated(event: Any) -> kinds.Fact:
     )
 
 
-def _plain(fact: type[kinds.Fact]) -> Callable[[Any], kinds.Fact]:
+def _plain(fact: Callable[..., kinds.Fact]) -> Callable[[Any], kinds.Fact]:
     return lambda event: fact(*_ids(event))
 
 
-def _reasoned(fact: type[kinds.Fact]) -> Callable[[Any], kinds.Fact]:
+def _reasoned(fact: Callable[..., kinds.Fact]) -> Callable[[Any], kinds.Fact]:
     return lambda event: fact(*_ids(event), str(event.reason))
 
 

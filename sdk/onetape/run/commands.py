@@ -41,7 +41,9 @@ class Traded:
         """Return `value` as the engine's price; SettingsError when it is not on a tick."""
         exact = Decimal(str(value))
         if exact % self.tick:
-            raise SettingsError(f"price {value} found for {self.name}, a multiple of {self.tick} expected")
+            raise SettingsError(
+                f"price {value} found for {self.name}, a multiple of {self.tick} expected"
+            )
         return self.instrument.make_price(exact)
 
 
@@ -52,7 +54,9 @@ class Commands:
         self._host = host
         self._cause: int | None = None
         self._releasing: Any = None
-        self._held: defaultdict[Any, list[tuple[list[Any], int, Callable[[], None]]]] = defaultdict(list)
+        self._held: defaultdict[Any, list[tuple[list[Any], int, Callable[[], None]]]] = defaultdict(
+            list
+        )
         ticked = {s.instrument_id for s in host.stage.sources if s.kind != "bars"}
         self._waits = frozenset(
             s.instrument_id
@@ -87,7 +91,7 @@ class Commands:
     def send_list(self, listed: Any, decision: int, *args: Any, **kwargs: Any) -> None:
         """Send orders that belong together."""
         orders = list(listed)
-        if any([self._host.refused(order, decision) for order in orders[:1]]):
+        if self._host.refused(orders[0], decision):
             return
         self._leave(orders, decision, lambda: self._submit_list(listed, *args, **kwargs))
 
@@ -194,7 +198,9 @@ class Commands:
 
     def _plain_list(self, listed: Iterable[Any], *args: Any, **kwargs: Any) -> None:
         orders = list(listed)
-        decision = self._host.decide("order", str(orders[0].instrument_id), why=f"{len(orders)} orders")
+        decision = self._host.decide(
+            "order", str(orders[0].instrument_id), why=f"{len(orders)} orders"
+        )
         self.send_list(listed, decision, *args, **kwargs)
 
     def _close_position(self, position: Any, *_args: Any, **kwargs: Any) -> None:
@@ -207,7 +213,9 @@ class Commands:
         decision = host.decide("close", str(position.instrument_id), quantity=Decimal(0))
         self.send(order, decision)
 
-    def _close_all(self, instrument_id: Any, position_side: Any = None, *_args: Any, **kwargs: Any) -> None:
+    def _close_all(
+        self, instrument_id: Any, position_side: Any = None, *_args: Any, **kwargs: Any
+    ) -> None:
         for position in self._open(instrument_id):
             if position_side is None or position.side == position_side:
                 self._close_position(position, **kwargs)

@@ -48,7 +48,9 @@ def build(instruments: Iterable[Instrument], terms: Terms) -> BacktestEngine:
         run_analysis=False,
         shutdown_on_error=True,
         logging=LoggerConfig(stdout_level=LogLevel.OFF),
-        risk_engine=RiskEngineConfig(max_order_submit_rate=UNLIMITED, max_order_modify_rate=UNLIMITED),
+        risk_engine=RiskEngineConfig(
+            max_order_submit_rate=UNLIMITED, max_order_modify_rate=UNLIMITED
+        ),
     )
     made = BacktestEngine(config)
     listed = list(instruments)
@@ -62,7 +64,7 @@ def build(instruments: Iterable[Instrument], terms: Terms) -> BacktestEngine:
 def _venue(name: str, terms: Terms, currencies: set[str]) -> dict[str, Any]:
     codes = [code for code, _ in terms.cash]
     one = len(codes) == 1 and currencies <= set(codes)
-    given = {code: amount for code, amount in terms.cash}
+    given = dict(terms.cash)
     for code in sorted(currencies):
         given.setdefault(code, Decimal(0))
     said: dict[str, Any] = {
@@ -70,7 +72,9 @@ def _venue(name: str, terms: Terms, currencies: set[str]) -> dict[str, Any]:
         "oms_type": OmsType.NETTING,
         "account_type": AccountType.CASH if terms.account == "cash" else AccountType.MARGIN,
         "base_currency": Currency.from_str(codes[0]) if one else None,
-        "starting_balances": [Money.from_decimal(v, Currency.from_str(c)) for c, v in given.items()],
+        "starting_balances": [
+            Money.from_decimal(v, Currency.from_str(c)) for c, v in given.items()
+        ],
         "fee_model": fee_model(terms.fees),
         "book_type": BookType.L1_MBP,
         "bar_execution": terms.bar_execution,
@@ -94,5 +98,7 @@ def account_terms(account: Any) -> tuple[str, Decimal]:
     except ArithmeticError:
         leverage = Decimal(0)
     if not leverage >= 1:
-        raise SettingsError(f'account={account!r} found, "cash", "margin" or a leverage of 1 or more expected')
+        raise SettingsError(
+            f'account={account!r} found, "cash", "margin" or a leverage of 1 or more expected'
+        )
     return "margin", leverage

@@ -71,7 +71,7 @@ def sources(datasets: list[Dataset], adds: str) -> tuple[Source, ...]:
     made: list[Source] = []
     opened: set[str] = set(ticked)
     for dataset in datasets:
-        bar_type = BarType.from_str(dataset.bar_type) if dataset.kind == "bars" else None
+        bar_type = BarType.from_str(dataset.bar_type) if dataset.bar_type else None
         name = dataset.instrument.id
         added = "" if name in opened or bar_type is None else adds
         opened.add(name)  # of two bar series of one instrument, the first opens its days
@@ -160,12 +160,14 @@ class _Lane:
 
 
 def open_times(dataset: Dataset, ts: Any, before: int | None) -> Any:
-    """Return when each bar opens (ns UTC), one ns after the later of its start and the bar before."""
+    """Return when each bar opens (ns UTC): 1 ns after its start, or after the bar before."""
     session, step = dataset.instrument.session, dataset.step or ""
     count, _, unit = step.partition("-")
     previous = np.concatenate(([ts[0] - 1 if before is None else before], ts[:-1]))
     if unit == "DAY" and session is not None:
-        local = pl.Series(ts).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone(dataset.instrument.tz)
+        local = (
+            pl.Series(ts).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone(dataset.instrument.tz)
+        )
         hour, minute = (int(part) for part in session[0].split(":"))
         opened = local.dt.replace(hour=hour, minute=minute, second=0, microsecond=0)
         starts = opened.dt.timestamp("ns").to_numpy()
@@ -189,5 +191,10 @@ def _path(dataset: Dataset, block: Block, opens: Any) -> list[tuple[Any, list[An
     up_first = (high - opened) <= (opened - low)
     first, second = np.where(up_first, high, low), np.where(up_first, low, high)
     span = np.maximum(block.ts - opens, 0)
-    walk = ((opened, opens), (first, opens + span // 3), (second, opens + 2 * span // 3), (close, block.ts - 1))
+    walk = (
+        (opened, opens),
+        (first, opens + span // 3),
+        (second, opens + 2 * span // 3),
+        (close, block.ts - 1),
+    )
     return [_quotes(dataset, price, np.maximum(at, opens)) for price, at in walk]

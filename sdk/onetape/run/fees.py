@@ -30,7 +30,9 @@ class Bps(msgspec.Struct, frozen=True, tag="bps"):
     maker: Decimal
     taker: Decimal
 
-    def commission(self, quantity: Decimal, notional: Decimal, before: Decimal, maker: bool) -> Decimal:
+    def commission(
+        self, quantity: Decimal, notional: Decimal, before: Decimal, maker: bool
+    ) -> Decimal:
         """Return the commission of a fill; quantity and before are unused here."""
         del quantity, before
         return notional * (self.maker if maker else self.taker) / 10_000
@@ -47,7 +49,9 @@ class PerShare(msgspec.Struct, frozen=True, tag="per_share"):
     amount: Decimal
     minimum: Decimal = Decimal(0)
 
-    def commission(self, quantity: Decimal, notional: Decimal, before: Decimal, maker: bool) -> Decimal:
+    def commission(
+        self, quantity: Decimal, notional: Decimal, before: Decimal, maker: bool
+    ) -> Decimal:
         """Return what this fill adds, `before` units of the same order being paid for."""
         del notional, maker
         paid = max(before * self.amount, self.minimum) if before else Decimal(0)
@@ -103,20 +107,27 @@ def fee_model(fees: Fees | None) -> Any:
     charge = fees.commission
 
     class Fee(FeeModel):
-        def get_commission(self, order: Any, quantity: Any, price: Any, instrument: Any) -> Any:
+        def get_commission(
+            self, order: Any, fill_quantity: Any, fill_px: Any, instrument: Any
+        ) -> Any:
             currency = instrument.quote_currency
             if order.tags and SPLIT_TAG in order.tags:
                 return Money(0, currency)
-            filled = quantity.as_decimal()
-            notional = filled * price.as_decimal() * instrument.multiplier.as_decimal()
+            filled = fill_quantity.as_decimal()
+            notional = filled * fill_px.as_decimal() * instrument.multiplier.as_decimal()
             maker = order.liquidity_side == LiquiditySide.MAKER
             before = order.filled_qty.as_decimal()
             return Money.from_decimal(charge(filled, notional, before, maker), currency)
 
         def get_commission_with_context(  # the engine passes its underlying as a fifth argument
-            self, order: Any, quantity: Any, price: Any, instrument: Any, _underlying: Any = None
+            self,
+            order: Any,
+            fill_quantity: Any,
+            fill_px: Any,
+            instrument: Any,
+            underlying: Any = None,  # noqa: ARG002
         ) -> Any:
-            return self.get_commission(order, quantity, price, instrument)
+            return self.get_commission(order, fill_quantity, fill_px, instrument)
 
     return Fee()
 
@@ -139,12 +150,17 @@ def fill_model(slippage: Slippage | None, splits: bool) -> Any | None:
 
     class Fill(FillModel):
         def get_orderbook_for_fill_simulation(
-            self, instrument: Any, order: Any, bid: Any, ask: Any
+            self, instrument: Any, order: Any, bid: Any = None, ask: Any = None
         ) -> Any:
             if splits and order.tags and SPLIT_TAG in order.tags:
                 free = instrument.make_price(Decimal(0))
                 return two_sided(instrument, free, free)
-            if shift and order.order_type == OrderType.MARKET and bid is not None and ask is not None:
+            if (
+                shift
+                and order.order_type == OrderType.MARKET
+                and bid is not None
+                and ask is not None
+            ):
                 tick = instrument.price_increment.as_decimal() * shift
                 worse = instrument.make_price
                 return two_sided(

@@ -35,7 +35,12 @@ CONVENTIONS = {
         Fill("next_open", "market orders fill at the next bar's open", "open", "open"),
         Fill("this_close", "market orders fill at the close of the bar just seen", "", ""),
         Fill("next_close", "market orders fill at the next bar's close", "", "bar"),
-        Fill("intrabar", "bars are walked open, extremes, close; fills carry times in the bar", "path", "open"),
+        Fill(
+            "intrabar",
+            "bars are walked open, extremes, close; fills carry times in the bar",
+            "path",
+            "open",
+        ),
         Fill("book", "market orders fill at once against the quoted book", "", ""),
     )
 }
@@ -51,7 +56,11 @@ def convention(name: str | None, kinds: set[str]) -> Fill:
     if name not in CONVENTIONS:
         raise SettingsError(f"fill={name!r} found, one of {', '.join(CONVENTIONS)} expected")
     if "bars" not in kinds and name != "book":
-        raise SettingsError(f"fill={name!r} needs bars; quotes and trades fill by the book: leave fill out")
+        raise SettingsError(
+            f"fill={name!r} needs bars; quotes and trades fill by the book: leave fill out"
+        )
     if name == "book" and kinds == {"bars"}:
-        raise SettingsError("fill='book' needs quotes or trades; for bars say next_open or this_close")
+        raise SettingsError(
+            "fill='book' needs quotes or trades; for bars say next_open or this_close"
+        )
     return CONVENTIONS[name]

@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from nautilus_trader import model as engine
@@ -31,6 +30,7 @@ from onetape.run.indicators import Indicator
 from onetape.run.intents import Intents
 from onetape.run.recorder import Recorder
 from onetape.run.strategy import Strategy
+from onetape.run.worth import Worth
 from onetape.tape import kinds
 from onetape.tape.event import Lineage
 
@@ -60,11 +60,13 @@ class Stage:
 class Host:
     """One strategy in a run."""
 
-    def __init__(self, strategy: Any, stage: Stage, code_hash: str, params: Mapping[str, Any]) -> None:
+    def __init__(
+        self, strategy: Any, stage: Stage, code_hash: str, params: Mapping[str, Any]
+    ) -> None:
         self.strategy, self.stage = strategy, stage
         self.exposure, self.traded = stage.exposure, stage.traded
         self.instruments = tuple(dict.fromkeys(s.dataset.instrument.id for s in stage.sources))
-        self.intents, self.commands = Intents(self), Commands(self)
+        self.intents, self.commands, self.worth = Intents(self), Commands(self), Worth(self)
         self.name = type(strategy).__name__
         self.failure: tuple[BaseException, str, Any] | None = None
         self.now: Any = None
@@ -84,7 +86,9 @@ class Host:
         bodies = {
             name: getattr(strategy, name)
             for name in dir(type(strategy))
-            if name.startswith("on_") and name not in UNTOUCHED and _overridden(type(strategy), name)
+            if name.startswith("on_")
+            and name not in UNTOUCHED
+            and _overridden(type(strategy), name)
         }
         for name, body in bodies.items():
             wrap = self._order_event_handler if name[:9] == "on_order_" else self._event_handler
@@ -167,7 +171,9 @@ class Host:
 
         return handle
 
-    def _tick_handler(self, name: str, body: Handler | None, price: Callable[[Any], float]) -> Handler:
+    def _tick_handler(
+        self, name: str, body: Handler | None, price: Callable[[Any], float]
+    ) -> Handler:
         opening = self._opening if name == "on_quote" else frozenset()
         bound, kind, release = self.bound, name, self.commands.release
 
@@ -293,9 +299,14 @@ class Host:
             raise SettingsError(f"say which data this indicator is on: on=... with one of {listed}")
         name = getattr(on, "id", getattr(getattr(on, "instrument", None), "id", on))
         for source in sources:
-            if source.dataset is on or str(name) in (source.dataset.instrument.id, source.dataset.name):
+            if source.dataset is on or str(name) in (
+                source.dataset.instrument.id,
+                source.dataset.name,
+            ):
                 return source
-        raise SettingsError(f"no data for {on!r} in this run; there is {', '.join(self.instruments)}")
+        raise SettingsError(
+            f"no data for {on!r} in this run; there is {', '.join(self.instruments)}"
+        )
 
     def named(self, instrument: Any) -> str:
         """Return the instrument's id as text, checked; None means the one at hand."""
@@ -333,7 +344,7 @@ class Host:
         """Record a fact of ours with the cause and lineage of what is being handled."""
         now, what, source = self.now, "timer or start", ""
         # while a new order is being announced the engine lets nobody read its clock
-        ts = self.strategy.clock.timestamp_ns() if ts is None else ts
+        at: int = self.strategy.clock.timestamp_ns() if ts is None else ts
         if isinstance(now, engine.Bar):
             key = now.bar_type
         elif isinstance(now, engine.QuoteTick):
@@ -348,9 +359,9 @@ class Host:
         found = self._sources.get(key)
         if found is not None:
             what, source = found.label, found.dataset.fingerprint
-        seen = ts if now is None else now.ts_event
+        seen = at if now is None else now.ts_event
         lineage = Lineage(source, what, seen, self._code, self._params, self.stage.calculation)
-        return self.stage.recorder.note(fact, ts, f"strategy/{self.name}", cause, lineage)
+        return self.stage.recorder.note(fact, at, f"strategy/{self.name}", cause, lineage)
 
     def refused(self, order: Any, decision: int) -> bool:
         """Try the run's limits on an order; record a refusal."""
@@ -361,7 +372,7 @@ class Host:
         size = order.quantity.as_decimal()
         signed = size if order.is_buy else -size
         price = getattr(order, "price", None)
-        at = price.as_decimal() if price is not None else self.last_price(traded.name)
+        at = price.as_decimal() if price is not None else self.worth.last_price(traded.name)
         expected = self.exposure.expected(self.name, traded.name)
         breach = decide(allowed, signed, size * at * traded.multiplier, expected)
         if breach is None:
@@ -369,47 +380,6 @@ class Host:
         side = "BUY" if order.is_buy else "SELL"
         self.note(kinds.RiskDenied(self.name, traded.name, *breach, side, size), decision)
         return True
-
-    # -- what things are worth, for sizing
-
-    def last_price(self, instrument: str) -> Decimal:
-        """Return the last price seen of an instrument; zero before its first row."""
-        cache = self.strategy.cache
-        for source in self.stage.sources:
-            if source.dataset.instrument.id != instrument:
-                continue
-            if source.kind == "bars" and (bar := cache.bar(source.bar_type)) is not None:
-                return bar.close.as_decimal()
-            if source.kind == "quotes" and (quote := cache.quote(source.instrument_id)) is not None:
-                return (quote.bid_price.as_decimal() + quote.ask_price.as_decimal()) / 2
-            if source.kind == "trades" and (trade := cache.trade(source.instrument_id)) is not None:
-                return trade.price.as_decimal()
-        return Decimal(0)
-
-    def rate(self, currency: str) -> Decimal:
-        """Return what one unit of `currency` is worth in the run's currency."""
-        home = self.stage.currency
-        if currency == home:
-            return Decimal(1)
-        for name in self.traded:
-            pair = name.rpartition(".")[0].replace("/", "")
-            if pair == currency + home and (price := self.last_price(name)):
-                return price
-            if pair == home + currency and (price := self.last_price(name)):
-                return 1 / price
-        raise SettingsError(
-            f"no rate from {currency} to {home}: add a dataset of {currency}/{home} to the run"
-        )
-
-    def equity(self) -> Decimal:
-        """Return cash and holdings of the run at last seen prices, in its currency."""
-        exposure = self.exposure
-        total = sum((amount * self.rate(c) for c, amount in exposure.cash.items() if amount), Decimal(0))
-        for (_, name), held in exposure.held.items():
-            if held:
-                traded = self.traded[name]
-                total += held * self.last_price(name) * traded.multiplier * self.rate(traded.currency)
-        return total
 
 
 def _overridden(kind: type, name: str) -> bool:

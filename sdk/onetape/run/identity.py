@@ -46,6 +46,6 @@ def _code(code: CodeType, into: Any) -> None:
         if isinstance(constant, CodeType):
             _code(constant, into)
         elif isinstance(constant, frozenset):
-            into.update(repr(sorted(map(repr, constant))).encode())
+            into.update(repr(sorted(map(repr, list[Any](constant)))).encode())
         else:
             into.update(repr(constant).encode())

@@ -70,7 +70,16 @@ def _pair(other: Line | float) -> tuple[Any, Any]:
 class Indicator(Line):
     """A line with an engine indicator behind it; `lines` are its further series by name."""
 
-    __slots__ = ("_engine", "_factor", "_fields", "_lines", "_main", "_native", "_price_like", "_ready")
+    __slots__ = (
+        "_engine",
+        "_factor",
+        "_fields",
+        "_lines",
+        "_main",
+        "_native",
+        "_price_like",
+        "_ready",
+    )
 
     def __init__(
         self,
@@ -179,7 +188,9 @@ def _positive(label: str, period: int) -> int:
 
 def _rsi(period: int, field: str = "close") -> Indicator:
     source = engine.RelativeStrengthIndex(_positive("rsi", period))
-    made = Indicator(f"rsi({period})", source, fields=(field,), price_like=False, native=field == "close")
+    made = Indicator(
+        f"rsi({period})", source, fields=(field,), price_like=False, native=field == "close"
+    )
     made._main = lambda: source.value * 100.0
     return made
 
@@ -189,8 +200,12 @@ def _atr(period: int) -> Indicator:
     return Indicator(f"atr({period})", source, fields=("high", "low", "close"))
 
 
-def _custom(source: Any, fields: tuple[str, ...] = ("close",), price_like: bool = True) -> Indicator:
-    return Indicator(type(source).__name__, source, fields=fields, price_like=price_like, native=False)
+def _custom(
+    source: Any, fields: tuple[str, ...] = ("close",), price_like: bool = True
+) -> Indicator:
+    return Indicator(
+        type(source).__name__, source, fields=fields, price_like=price_like, native=False
+    )
 
 
 MAKERS: dict[str, Callable[..., Indicator]] = {

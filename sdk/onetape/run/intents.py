@@ -43,10 +43,16 @@ class Intents:
         host = self._host
         name = host.named(instrument)
         traded = host.traded[name]
-        wanted = self._weighed(weight, name) if weight is not None else exact(quantity or 0, "quantity")
+        wanted = (
+            self._weighed(weight, name) if weight is not None else exact(quantity or 0, "quantity")
+        )
         gap = wanted - host.exposure.expected(host.name, name)
         step = traded.step
-        size = abs(gap) if not abs(gap) % step else (abs(gap) / step).to_integral_value(ROUND_DOWN) * step
+        size = (
+            abs(gap)
+            if not abs(gap) % step
+            else (abs(gap) / step).to_integral_value(ROUND_DOWN) * step
+        )
         if not size:
             return None
         decision = host.decide(intent, name, quantity=wanted, weight=weight, why=why)
@@ -58,13 +64,13 @@ class Intents:
     def _weighed(self, weight: float, name: str) -> Decimal:
         host = self._host
         traded = host.traded[name]
-        price = host.last_price(name) * traded.multiplier * host.rate(traded.currency)
+        price = host.worth.last_price(name) * traded.multiplier * host.worth.rate(traded.currency)
         if not price:
             return ZERO
-        units = host.equity() * exact(weight, "weight") / price
+        units = host.worth.equity() * exact(weight, "weight") / price
         return (units / traded.step).to_integral_value(ROUND_DOWN) * traded.step
 
-    def order(
+    def order(  # noqa: PLR0913 - the terms of an order
         self,
         side: str,
         quantity: Number,
@@ -85,14 +91,22 @@ class Intents:
         sided = {"BUY": OrderSide.BUY, "SELL": OrderSide.SELL}[side]
         terms: dict[str, Any] = {"time_in_force": _tif(time_in_force), "reduce_only": reduce_only}
         decision = host.decide(
-            side.lower(), name, quantity=size, price=None if limit is None else exact(limit, "limit"), why=why
+            side.lower(),
+            name,
+            quantity=size,
+            price=None if limit is None else exact(limit, "limit"),
+            why=why,
         )
         amount = traded.quantity(size)
         if limit is not None and stop is not None:
             prices = (traded.price(limit), traded.price(stop))
-            order = factory.stop_limit(traded.id, sided, amount, *prices, post_only=post_only, **terms)
+            order = factory.stop_limit(
+                traded.id, sided, amount, *prices, post_only=post_only, **terms
+            )
         elif limit is not None:
-            order = factory.limit(traded.id, sided, amount, traded.price(limit), post_only=post_only, **terms)
+            order = factory.limit(
+                traded.id, sided, amount, traded.price(limit), post_only=post_only, **terms
+            )
         elif stop is not None:
             order = factory.stop_market(traded.id, sided, amount, traded.price(stop), **terms)
         else:
@@ -148,7 +162,8 @@ class Intents:
         size = exact(quantity, "quantity")
         if size <= 0 or size % traded.step:
             raise SettingsError(
-                f"quantity {quantity} found for {traded.name}, a positive multiple of {traded.step} expected"
+                f"quantity {quantity} found for {traded.name}, "
+                f"a positive multiple of {traded.step} expected"
             )
         return size
 
@@ -164,5 +179,5 @@ def _tif(name: str) -> TimeInForce:
         return getattr(TimeInForce, name.upper())
     except AttributeError:
         raise SettingsError(
-            f"time_in_force {name!r} found, one of GTC, DAY, IOC, FOK, AT_THE_OPEN, AT_THE_CLOSE expected"
+            f"time_in_force {name!r} found, GTC, DAY, IOC, FOK, AT_THE_OPEN or AT_THE_CLOSE expected"
         ) from None

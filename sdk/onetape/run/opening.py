@@ -90,18 +90,13 @@ def _reference(dataset: Dataset) -> kinds.DatasetRef:
         rows=dataset.rows,
         tz=dataset.tz,
         stamp=dataset.stamp,
-        source=_source(dataset.source),
+        source={str(at): _json(each) for at, each in enumerate(dataset.source, 1)},
         synthetic=dataset.synthetic,
         findings=tuple(f"{f.severity}: {f.count} {f.kind} ({f.detail})" for f in dataset.findings),
     )
 
 
-def _source(source: Any) -> dict[str, str]:
-    said = msgspec.to_builtins(source)
-    if isinstance(said, dict):
-        return {str(name): str(value) for name, value in sorted(said.items()) if value is not None}
-    return {"source": str(said)}
-
-
 def ns(moment: datetime) -> int:
-    return int(moment.replace(microsecond=0).timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
+    return (
+        int(moment.replace(microsecond=0).timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
+    )

@@ -39,7 +39,8 @@ class Param:
         low = self.lo is not None and value < self.lo
         high = self.hi is not None and value > self.hi
         if low or high:
-            bounds = f"{'-inf' if self.lo is None else self.lo} to {'inf' if self.hi is None else self.hi}"
+            least = "-inf" if self.lo is None else self.lo
+            bounds = f"{least} to {'inf' if self.hi is None else self.hi}"
             raise SettingsError(f"{self.name}={value!r} found, {bounds} expected")
         return value
 

@@ -113,7 +113,9 @@ class Recorder:
 
     def _known(self) -> Counter[tuple[int, bytes]]:
         events = (tape.decode(raw) for raw in self._raws)
-        return Counter((e.ts_event, encode_fact(e.fact)) for e in events if isinstance(e.fact, OrderFact))
+        return Counter(
+            (e.ts_event, encode_fact(e.fact)) for e in events if isinstance(e.fact, OrderFact)
+        )
 
     def _late(self, event: Any) -> None:
         name = str(event.client_order_id)

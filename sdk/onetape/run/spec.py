@@ -77,7 +77,10 @@ class Recipe(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, spec: Spec) -> Recipe:
         """Return the terms of a spec."""
-        return cls(**{name: getattr(spec, name) for name in cls.__struct_fields__ if name != "fill"}, fill=spec.fill.name)
+        return cls(
+            **{name: getattr(spec, name) for name in cls.__struct_fields__ if name != "fill"},
+            fill=spec.fill.name,
+        )
 
 
 def specify_again(opened: kinds.RunOpened, strategy: Any, datasets: tuple[Dataset, ...]) -> Spec:

@@ -73,7 +73,7 @@ class Strategy(EngineStrategy):
 
     def equity(self) -> Decimal:
         """Return cash and holdings at the last seen prices, in the run's currency."""
-        return self._in_run().equity()
+        return self._in_run().worth.equity()
 
     # -- indicators
 
@@ -164,7 +164,9 @@ class Strategy(EngineStrategy):
         exits = (stop_loss, take_profit)
         return self._in_run().intents.bracket(side, quantity, exits, limit, instrument, why)
 
-    def cancel(self, order: str | None = None, *, instrument: str | None = None, why: str = "") -> None:
+    def cancel(
+        self, order: str | None = None, *, instrument: str | None = None, why: str = ""
+    ) -> None:
         """Cancel one order by id, or all of an instrument's."""
         self._in_run().intents.cancel(order, instrument, why)
 

@@ -125,7 +125,7 @@ class OrderInitialized(OrderFact, frozen=True, tag="order.initialized"):
     order_list_id: str | None = None
     linked_order_ids: tuple[str, ...] = ()
     parent_order_id: str | None = None
-    details: dict[str, str] = {}  # trailing offsets, emulation trigger, algorithm: as the engine names them
+    details: dict[str, str] = {}  # what else the engine says: offsets, emulation, algorithm
 
 
 class OrderSubmitted(OrderFact, frozen=True, tag="order.submitted"):

@@ -7,24 +7,22 @@ a large one costs little until it is looked at.
 from __future__ import annotations
 
 import itertools
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 import msgspec
 
 from onetape.errors import BrokenTape, TapeError
+from onetape.tape import file
 from onetape.tape.event import Event, decode, encode, head_of
 from onetape.tape.kinds import AnyFact, Fact, RunOpened, tag_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-FORMAT = "onetape.recording/1"
 BRIEF = 400  # characters of an event in a difference
 
 
@@ -151,40 +149,18 @@ class Recording(Sequence[Event]):
 
     def save(self, path: str | Path) -> Path:
         """Write one Parquet file, whole or not at all; return its path."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        path = Path(path)
-        table = pa.table({"seq": pa.array(range(1, len(self) + 1), pa.int64()), "raw": self._raws})
-        table = table.replace_schema_metadata(
-            {"format": FORMAT, "fingerprint": self.fingerprint, "events": str(len(self))}
-        )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        os.close(handle)
-        try:
-            pq.write_table(table, name, compression="zstd")
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-        return path
+        file.save(self._raws, self.fingerprint, Path(path))
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | Path) -> Recording:
-        """Read a saved recording and check it against the fingerprint it was saved with."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        """Read a saved recording and check it against the fingerprint it was saved with.
 
-        try:
-            table: Any = pq.read_table(path)
-        except (OSError, pa.ArrowException) as err:
-            raise TapeError(f"{path} is not a saved recording: {err}") from err
-        meta: dict[bytes, bytes] = table.schema.metadata or {}
-        if meta.get(b"format", b"").decode() != FORMAT:
-            found = meta.get(b"format", b"no format mark").decode()
-            raise TapeError(f"{path} holds {found}, expected {FORMAT}; was it saved by Run.save?")
-        loaded = cls(table.column("raw").to_pylist())
-        if loaded.fingerprint != meta[b"fingerprint"].decode():
+        Raises TapeError when the file is no recording, BrokenTape when it was changed.
+        """
+        raws, fingerprint = file.load(Path(path))
+        loaded = cls(raws)
+        if loaded.fingerprint != fingerprint:
             raise BrokenTape(0, f"{path} was changed after it was saved: fingerprints differ")
         return loaded
 
@@ -200,7 +176,10 @@ class Difference:
     causes: tuple[Event, ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"the tapes part at seq {self.seq}" + (f" in {', '.join(self.fields)}" if self.fields else "")]
+        lines = [
+            f"the tapes part at seq {self.seq}"
+            + (f" in {', '.join(self.fields)}" if self.fields else "")
+        ]
         for name, event in (("left ", self.left), ("right", self.right)):
             lines.append(f"  {name} {_brief(event)}")
         lines += [f"  caused by {_brief(event)}" for event in self.causes]
@@ -232,7 +211,11 @@ def _fields(left: Event | None, right: Event | None) -> tuple[str, ...]:
         return ()
     if left.kind != right.kind:
         return ("kind",)
-    outer = [n for n in ("ts_event", "ts_init", "stream", "cause", "lineage") if getattr(left, n) != getattr(right, n)]
+    outer = [
+        n
+        for n in ("ts_event", "ts_init", "stream", "cause", "lineage")
+        if getattr(left, n) != getattr(right, n)
+    ]
     return tuple(outer + _fact_fields(left.fact, right.fact))
 
 
