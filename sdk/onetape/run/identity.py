@@ -46,6 +46,10 @@ def _code(code: CodeType, into: Any) -> None:
         if isinstance(constant, CodeType):
             _code(constant, into)
         elif isinstance(constant, frozenset):
-            into.update(repr(sorted(map(repr, list[Any](constant)))).encode())
+            into.update(repr(sorted(repr(one) for one in _items(constant))).encode())
         else:
             into.update(repr(constant).encode())
+
+
+def _items(constant: Any) -> list[Any]:
+    return list(constant)

@@ -179,5 +179,5 @@ def _tif(name: str) -> TimeInForce:
         return getattr(TimeInForce, name.upper())
     except AttributeError:
         raise SettingsError(
-            f"time_in_force {name!r} found, GTC, DAY, IOC, FOK, AT_THE_OPEN or AT_THE_CLOSE expected"
+            f"time_in_force {name!r} found; GTC, DAY, IOC, FOK, AT_THE_OPEN, AT_THE_CLOSE expected"
         ) from None
