@@ -245,6 +245,12 @@ def test_arguments_of_the_wrong_kind_say_what_to_type(catalog: market.Catalog) -
         catalog.ingest(quotes(), instrument=PAIR, step="1-DAY")
     with pytest.raises(SettingsError, match="without slashes"):
         catalog.ingest(quotes(), instrument=PAIR, name="../x")
+    with pytest.raises(SettingsError, match="expected an IANA name"):
+        catalog.ingest(quotes(), instrument=PAIR, tz="Nowhere/X")
+    with pytest.raises(MarketDataError, match="mapping key 'zeit' is none of ours"):
+        catalog.ingest(quotes(), instrument=PAIR, mapping={"zeit": "ts"})
+    with pytest.raises(SettingsError, match="cannot be written"):
+        market.Catalog("/proc/none").ingest(quotes(), instrument=PAIR)
     catalog.ingest(minute_bars(), instrument=SHARE, name="a")
     with pytest.raises(MarketDataError, match="is kept with stamp 'close'"):
         catalog.ingest(minute_bars(), instrument=SHARE, name="a", stamp="open")

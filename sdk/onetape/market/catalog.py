@@ -91,6 +91,7 @@ class Catalog:
         known = self._card(default_name(reader))
         staging = f"{STAGING}/{_owner()}-{uuid.uuid4().hex[:12]}"
         try:
+            self._make_folder(staging)
             new = Intake(self._root, staging, reader, progress).taken()
             if known is not None:
                 return self._extend(known, new, staging, reader)
@@ -167,6 +168,14 @@ class Catalog:
 
     def _opened(self, card: Card) -> Dataset:
         return Dataset(card, Files(self._root, card.files, schema_of(card)))
+
+    def _make_folder(self, staging: str) -> None:
+        try:
+            self._root.fs.makedirs(self._root.at(staging), exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"the catalog {self.path!r} cannot be written ({error}). Name a folder of yours."
+            ) from None
 
     def _extend(self, known: Card, new: Card, staging: str, reader: Reader) -> Dataset:
         if new.fingerprint == known.fingerprint:

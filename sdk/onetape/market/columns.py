@@ -117,6 +117,11 @@ def _mapped(
         called = plain(key)
         own = next((n for n, a in NAMES.items() if called in a), called)
         own = "time" if called in TIMES else own
+        if own not in ("time", "time_of_day", *NAMES):
+            raise MarketDataError(
+                f"mapping key {key!r} is none of ours; expected time, time_of_day, format, "
+                f"{', '.join(NAMES)}. The source's name goes on the right."
+            )
         chosen[own] = str(name)
     format = mapping.get("format")
     return chosen, None if format is None else str(format)
@@ -165,11 +170,9 @@ def scaled(column: pl.Series, precision: int, unit: int, what: str) -> Numbers:
         if exact is not None:
             return Numbers(exact, None)
     if column.dtype.is_integer():
-        whole = column.cast(pl.Int64).to_numpy()
-        if len(whole) and int(np.abs(whole).max()) * 10**precision < 2**62:
-            values = whole * 10**precision
-            if unit == 1 or not (values % unit).any():
-                return Numbers(values, None)
+        exact = _exact_integers(column, precision, unit, what)
+        if exact is not None:
+            return Numbers(exact, None)
     if not column.dtype.is_numeric():
         raise MarketDataError(f"{what} is {column.dtype}; expected numbers.")
     return _rounded(column, precision, unit, what)
@@ -194,6 +197,17 @@ def _rounded(column: pl.Series, precision: int, unit: int, what: str) -> Numbers
         off = wrong if off is None else off | wrong
         near = tick
     return Numbers(near.astype(np.int64), off if off is not None and bool(off.any()) else None)
+
+
+def _exact_integers(column: pl.Series, precision: int, unit: int, what: str) -> Ints | None:
+    try:
+        whole = column.cast(pl.Int64).to_numpy()
+    except pl.exceptions.PolarsError:
+        raise MarketDataError(f"{what} holds {column.abs().max()}, too large to keep.") from None
+    if len(whole) and int(np.abs(whole).max()) * 10**precision >= 2**62:
+        return None
+    values = whole * 10**precision
+    return None if unit > 1 and bool((values % unit).any()) else values
 
 
 def _exact_decimals(column: pl.Series, precision: int, unit: int) -> Ints | None:

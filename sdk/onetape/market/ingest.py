@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
+from zoneinfo import available_timezones
 
 import numpy as np
 import polars as pl
@@ -56,7 +57,7 @@ class Reader:
         self.wanted = wanted
         self.ledger = Ledger()
         self.inferred: dict[str, Any] = {}
-        self.step: str | None = wanted.step
+        self.step: str | None = wanted.step and wanted.step.upper()
         self._shift = 0
         self.rows = 0
         frames = (f for f in source.frames if f.height)
@@ -101,6 +102,8 @@ class Reader:
         elif self.step:
             raise SettingsError(f"{self.kind} have no step; leave out step={self.step!r}.")
         said = {"time": found.time, **found.columns}
+        if found.clock_time is not None:
+            said["time"] = f"{found.time}+{found.clock_time}"
         self.inferred["columns"] = ", ".join(f"{k}={v}" for k, v in said.items())
         zone = "with offset or UTC" if how.offset else f"naive, read in {how.zone}"
         self.inferred["time"] = f"{how.format}, {zone}"
@@ -212,6 +215,8 @@ def check(wanted: Wanted) -> None:
         raise SettingsError(f'stamp is {wanted.stamp!r}; expected "close" or "open".')
     if wanted.kind not in (None, "bars", "quotes", "trades"):
         raise SettingsError(f'kind is {wanted.kind!r}; expected "bars", "quotes" or "trades".')
+    if wanted.tz is not None and wanted.tz not in available_timezones():
+        raise SettingsError(f'tz is {wanted.tz!r}; expected an IANA name, as "America/New_York".')
     if wanted.name is not None and (not wanted.name or "/" in wanted.name or wanted.name[0] == "."):
         raise SettingsError(f"name is {wanted.name!r}; expected a plain name without slashes.")
 
