@@ -65,7 +65,7 @@ def trace(run: Run, row: Any) -> Trace:
     if "equity" in said and "seq" not in said:
         return _worth(run, said)
     if said.get("entry_seqs") is not None:
-        seqs = [*said["entry_seqs"], *(said["exit_seqs"] or [])]
+        seqs: list[int] = [*said["entry_seqs"], *(said["exit_seqs"] or [])]
         net = f"net {exact(said['net'])} {said['currency']}" if "net" in said else ""
         what = f"{said['side']} {exact(said['quantity'])} {said['instrument']} {net}"
         return Trace("trade", what, _each(run, seqs))
