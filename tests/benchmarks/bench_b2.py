@@ -95,6 +95,10 @@ def _engine(small: bool) -> Work:
     return sides.engine(Plain, *_data(small))
 
 
+def _engine_whole(small: bool) -> Work:
+    return sides.engine(Plain, *_data(small), chunk=sides.WHOLE)
+
+
 def _peer(make: Any) -> Any:
     return lambda small: make({NAME: series.minutes(_rows(small))}, "ema", FAST, SLOW, SIZE)
 
@@ -102,6 +106,7 @@ def _peer(make: Any) -> Any:
 CONTESTANTS = [
     Contestant(OURS, _ours(Reversal, "this_close")),
     Contestant(ENGINE, _engine),
+    Contestant("engine, all rows at once", _engine_whole),
     Contestant(
         "engine strategy in onetape",
         _ours(Plain, "this_close"),

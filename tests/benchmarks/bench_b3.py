@@ -65,9 +65,14 @@ def _engine(small: bool) -> Work:
     return sides.engine(Plain, *_data(small))
 
 
+def _engine_whole(small: bool) -> Work:
+    return sides.engine(Plain, *_data(small), chunk=sides.WHOLE)
+
+
 CONTESTANTS = [
     Contestant(OURS, _ours(Flip)),
     Contestant(ENGINE, _engine),
+    Contestant("engine, all rows at once", _engine_whole),
     Contestant(
         "engine strategy in onetape",
         _ours(Plain),
