@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onetape.given import strategy
 from onetape.market.catalog import Catalog
 from onetape.market.dataset import Dataset
 from onetape.market.samples import sample
@@ -21,6 +22,7 @@ from onetape.results.trace import Trace
 from onetape.run.fees import bps
 
 INSTRUMENTS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
+STRATEGIES = ("sma_cross", "ema_cross")
 CASH = 100_000
 Step = Callable[[str], None]
 
@@ -48,18 +50,15 @@ class Demo:
 
 def demo(folder: Path, step: Step = lambda _: None) -> Demo:
     """Run the demonstration in `folder`; `step` is told what is being done."""
-    from onetape_strategies.ema_cross import EmaCross
-    from onetape_strategies.sma_cross import SmaCross
-
     from onetape.results.page import reports
 
     folder.mkdir(parents=True, exist_ok=True)
     kept = _ingested(folder / "catalog", step)
     runs: list[Run] = []
-    for strategy in (SmaCross, EmaCross):
-        step(f"backtest {strategy.__name__} over {len(kept)} instruments")
-        run = backtest(strategy, kept, cash=CASH, fees=bps(10), progress=False)
-        run.save(folder / f"{strategy.__name__}.onetape")
+    for name in STRATEGIES:
+        step(f"backtest {name} over {len(kept)} instruments")
+        run = backtest(strategy(name), kept, cash=CASH, fees=bps(10), progress=False)
+        run.save(folder / f"{name}.onetape")
         runs.append(run)
     step("trace the last fill to its data and code")
     traced = runs[0].trace(runs[0].fills[-1])

@@ -61,7 +61,7 @@ def _line(dataset: Dataset, every: str | None) -> tuple[Any, list[Decimal]]:
     if every is not None:
         bucket = pl.col("ts_event").dt.truncate(every).alias("bucket")
         frame = frame.group_by(bucket, maintain_order=True).last().drop("bucket")
-    kept = frame.collect().unique("ts_event", keep="last", maintain_order=True)
+    kept = frame.collect(engine="streaming").unique("ts_event", keep="last", maintain_order=True)
     times = kept["ts_event"].dt.timestamp("ns").to_numpy()
     values = [kept[name].to_list() for name in columns]
     prices = values[0] if len(values) == 1 else [(b + a) / 2 for b, a in zip(*values, strict=True)]
