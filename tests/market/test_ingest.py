@@ -278,3 +278,16 @@ def test_ids_in_a_csv_stay_text(tmp_path: Path, perpetual: market.Instrument) ->
     trades(5).with_columns(trade_id=pl.Series(range(5))).write_csv(tmp_path / "t.csv")
     data = market.Dataset.from_frame(tmp_path / "t.csv", instrument=perpetual)  # type: ignore[arg-type]
     assert data.frame()["trade_id"].to_list() == ["0", "1", "2", "3", "4"]
+
+
+def test_bars_that_repeat_and_go_back_come_out_sorted_once(
+    catalog: market.Catalog, perpetual: market.Instrument
+) -> None:
+    frame = minute_bars(150_000)
+    pieces = [frame[:100], frame[90:100_000], frame[110_000:], frame[100_000:110_000], frame[5:9]]
+    data = catalog.ingest(pl.concat(pieces), instrument=perpetual)
+    whole = market.Dataset.from_frame(frame, instrument=perpetual)
+    assert data.fingerprint == whole.fingerprint
+    assert data.verify()
+    counts = {f.kind: f.count for f in data.findings}
+    assert counts["duplicates"] == 14

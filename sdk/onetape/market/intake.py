@@ -45,7 +45,9 @@ class Intake:
         seal = Seal(reader.kind, reader.step, reader.wanted, ledger)
         ordered = Ordered(ledger)
         with _bar(reader, self._progress) as bar:
-            for block in self._sealed(ordered, writer, bar):
+            for begins, block in self._blocks(ordered, bar):
+                if begins:
+                    writer.new_run()
                 if ordered.runs == 1:
                     seal.add(block)
                 writer.write(block)
@@ -57,25 +59,25 @@ class Intake:
         sealed = seal.card(reader, lineage, name)
         return msgspec.structs.replace(sealed, files=tuple(runs[0]))
 
-    def _sealed(self, ordered: Ordered, writer: Writer, bar: Any) -> Iterator[Block]:
+    def _blocks(self, ordered: Ordered, bar: Any) -> Iterator[tuple[bool, Block]]:
+        """Yield (begins a new sorted run, block) in the order of the source."""
         reader = self._reader
 
-        def sortedblocks_of() -> Iterator[Block]:
+        def counted() -> Iterator[tuple[bool, Block]]:
             for begins, block in ordered.over(reader.blocks()):
                 bar.update(block.rows)
-                if begins:
-                    writer.new_run()
-                yield block
+                yield begins, block
 
         if reader.kind == "quotes":  # nothing is left out or filled in: blocks stay even
-            return sortedblocks_of()
-        return _once_sorted(sortedblocks_of(), ordered, reader)
+            return counted()
+        return _first_run_distinct(counted(), reader)
 
     def _sorted(self, runs: list[list[DataFile]], schema: Any) -> tuple[Seal, list[list[DataFile]]]:
         reader = self._reader
         ledger = Ledger()
         for found in reader.ledger.findings():
-            if found.kind in OF_SOURCE:
+            dropped = found.kind == "duplicates" and reader.kind == "bars"
+            if dropped or found.kind in OF_SOURCE:
                 ledger.note(found.kind, found.count, found.first_ts, found.last_ts, found.detail)
         reader.ledger = ledger
         rows = max(1024, 262_144 // len(runs))
@@ -89,21 +91,24 @@ class Intake:
         return seal, writer.runs
 
 
-def _once_sorted(blocks: Iterator[Block], ordered: Ordered, reader: Reader) -> Iterator[Block]:
+def _first_run_distinct(
+    blocks: Iterator[tuple[bool, Block]], reader: Reader
+) -> Iterator[tuple[bool, Block]]:
     """Drop repeated bars and fill ids while the source is in order; later runs wait for merging."""
-    ahead = iter(blocks)
+    later: list[Block] = []
 
-    def in_first_run() -> Iterator[Block]:
-        for block in ahead:
-            if ordered.runs > 1:
-                waiting.append(block)
+    def first_run() -> Iterator[Block]:
+        for begins, block in blocks:
+            if begins:
+                later.append(block)
                 return
             yield block
 
-    waiting: list[Block] = []
-    yield from even(distinct(in_first_run(), reader.kind, reader.ledger))
-    yield from waiting
-    yield from ahead
+    for block in even(distinct(first_run(), reader.kind, reader.ledger)):
+        yield False, block
+    for block in later:
+        yield True, block
+    yield from blocks
 
 
 def blocks_of(files: Files, rows: int = 65_536) -> Iterator[Block]:
