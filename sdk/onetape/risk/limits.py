@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from onetape.errors import SettingsError
 
+ZERO = Decimal(0)
 Number = int | str | float | Decimal
 
 
@@ -63,19 +64,25 @@ def limits(
     return Limits(**exact)
 
 
-def decide(allowed: Limits, signed: Decimal, value: Decimal, expected: Decimal) -> Breach | None:
+def decide(
+    allowed: Limits, signed: Decimal, value: Decimal | None, held: Decimal, worst: Decimal
+) -> Breach | None:
     """Return the first limit that an order breaks, or None.
 
-    `signed` is the order's quantity with its side's sign, `value` its notional, `expected`
-    the holding if everything already on its way is filled. An order that only reduces the
-    holding passes `max_position`.
+    `signed` is the order's quantity with its side's sign; `value` its notional, None while no
+    price is known, which a limit on notional refuses; `held` the holding and `worst` what it
+    is once every order on its way on the same side has been filled. What only brings the
+    holding nearer to zero passes `max_position`.
     """
-    size, after = abs(signed), abs(expected + signed)
+    size, after = abs(signed), abs(worst + signed)
     if allowed.max_order_quantity is not None and size > allowed.max_order_quantity:
         return Breach("max_order_quantity", size, allowed.max_order_quantity)
-    if allowed.max_order_notional is not None and value > allowed.max_order_notional:
-        return Breach("max_order_notional", value, allowed.max_order_notional)
-    grows = after > abs(expected)
-    if allowed.max_position is not None and grows and after > allowed.max_position:
+    if allowed.max_order_notional is not None:
+        if value is None:
+            return Breach("max_order_notional: no price yet", ZERO, allowed.max_order_notional)
+        if value > allowed.max_order_notional:
+            return Breach("max_order_notional", value, allowed.max_order_notional)
+    reduces = held * (worst + signed) >= 0 and after <= abs(held)
+    if allowed.max_position is not None and after > allowed.max_position and not reduces:
         return Breach("max_position", after, allowed.max_position)
     return None

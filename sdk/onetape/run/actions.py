@@ -16,7 +16,7 @@ from __future__ import annotations
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
-from nautilus_trader.model import ClientOrderId, OrderSide, OrderType
+from nautilus_trader.model import ClientOrderId, OrderSide
 
 from onetape.market.actions import Dividend, Split
 from onetape.run.fees import SPLIT_TAG
@@ -50,7 +50,7 @@ class Actions:
             def started(host: Host = host, start: Any = start) -> None:
                 start()
                 for at, (name, action) in enumerate(self._due):
-                    host.strategy.clock.set_time_alert_ns(
+                    host.clock.set_time_alert_ns(
                         f"onetape-action-{at}",
                         action.ts,
                         lambda _event, at=at, host=host, name=name, action=action: self._act(
@@ -91,12 +91,12 @@ class Actions:
             instrument_id=traded.id, strategy_id=strategy.strategy_id
         ):
             self._rescale_working(host, order, ratio)
-        host.commands.replace_held(traded.id, lambda order: self._rescaled(host, order, ratio))
+        host.commands.waiting.replace(traded.id, lambda order: self._rescaled(host, order, ratio))
         for position in strategy.cache.positions_open(instrument_id=traded.id):
             if position.strategy_id != strategy.strategy_id:
                 continue
             held = position.quantity.as_decimal()
-            wanted = (held * ratio / traded.step).to_integral_value(ROUND_DOWN) * traded.step
+            wanted = _whole(held * ratio, traded.unit)
             if wanted == held:
                 continue
             more = (wanted > held) == position.is_long
@@ -112,37 +112,22 @@ class Actions:
 
     def _rescale_working(self, host: Host, order: Any, ratio: Decimal) -> None:
         traded = host.traded[str(order.instrument_id)]
-        terms = {
-            "quantity": traded.quantity(_whole(order.quantity.as_decimal() * ratio, traded.step))
-        }
+        done = order.filled_qty.as_decimal()
+        size = done + _whole((order.quantity.as_decimal() - done) * ratio, traded.unit)
+        terms = {"quantity": traded.quantity(size)}
         for name in ("price", "trigger_price"):
             if (value := getattr(order, name, None)) is not None:
                 terms[name] = traded.price(_whole(value.as_decimal() / ratio, traded.tick))
         host.strategy.modify_order(order.client_order_id, **terms)
 
     def _rescaled(self, host: Host, order: Any, ratio: Decimal) -> Any:
-        traded, factory = host.traded[str(order.instrument_id)], host.factory
-        size = traded.quantity(_whole(order.quantity.as_decimal() * ratio, traded.step))
-        common = {
-            "time_in_force": order.time_in_force,
-            "reduce_only": order.is_reduce_only,
-            "client_order_id": order.client_order_id,
-        }
-
-        def scaled(name: str) -> Any:
-            return traded.price(_whole(getattr(order, name).as_decimal() / ratio, traded.tick))
-
-        if order.order_type == OrderType.MARKET:
-            return factory.market(traded.id, order.side, size, **common)
-        if order.order_type == OrderType.LIMIT:
-            return factory.limit(traded.id, order.side, size, scaled("price"), **common)
-        if order.order_type == OrderType.STOP_MARKET:
-            return factory.stop_market(
-                traded.id, order.side, size, scaled("trigger_price"), **common
-            )
-        return factory.stop_limit(
-            traded.id, order.side, size, scaled("price"), scaled("trigger_price"), **common
-        )
+        traded, said = host.traded[str(order.instrument_id)], order.to_dict()
+        size = _whole(order.quantity.as_decimal() * ratio, traded.unit)
+        said["quantity"] = str(traded.quantity(size))
+        for name in ("price", "trigger_price"):
+            if said.get(name) is not None:
+                said[name] = str(traded.price(_whole(Decimal(said[name]) / ratio, traded.tick)))
+        return type(order).from_dict(said)
 
 
 def _whole(value: Decimal, step: Decimal) -> Decimal:

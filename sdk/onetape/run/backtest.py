@@ -12,6 +12,7 @@ from onetape.risk.exposure import Exposure
 from onetape.run import engine, feed
 from onetape.run.actions import Actions
 from onetape.run.commands import Traded
+from onetape.run.fills import Walk
 from onetape.run.host import Host, Stage
 from onetape.run.opening import CALCULATION, identity, ns, opened, params_in
 from onetape.run.recorder import Recorder
@@ -41,6 +42,7 @@ class _Run:
         self.instruments = {d.instrument.id: d.instrument for d in spec.datasets}
         self.start = min(ns(d.start) for d in spec.datasets)
         self.end = max(ns(d.end) for d in spec.datasets) + 1_000
+        self.walk = Walk() if spec.fill.adds == "path" else None
         self.sources = feed.sources(list(spec.datasets), spec.fill.adds)
 
     def go(self) -> Recording:
@@ -67,7 +69,11 @@ class _Run:
             for dataset in spec.datasets
             for action in dataset.actions
         )
+        ticked = {d.instrument.id for d in spec.datasets if d.kind != "bars"}
+        by_bars = self.instruments.keys() - ticked
         return engine.Terms(
+            ticked=frozenset(self.instruments[name].venue for name in ticked),
+            barred=frozenset(self.instruments[name].venue for name in by_bars),
             cash=spec.cash,
             currency=spec.currency,
             account=spec.account,
@@ -75,6 +81,7 @@ class _Run:
             fees=spec.fees,
             slippage=spec.slippage,
             latency_ns=spec.latency_ns,
+            walk=self.walk,
             bar_execution=spec.fill.adds != "path",
             splits=splits,
         )
@@ -91,6 +98,9 @@ class _Run:
             sources=self.sources,
             traded=traded,
             hold_until=spec.fill.hold_until,
+            walk=self.walk,
+            first=self.strategies[0],
+            latency_ns=spec.latency_ns,
             currency=spec.currency,
             limits=spec.limits,
             calculation=CALCULATION,

@@ -7,7 +7,6 @@ inside the engine, past our door; here they are rebuilt from orders that pass it
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nautilus_trader.model import OrderSide, OrderType
 
 from onetape.errors import SettingsError
+from onetape.run.waiting import Waiting
 from onetape.tape.kinds import DecisionMade
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ class Traded:
         self.instrument = instrument
         self.id = instrument.id
         self.name = str(instrument.id)
-        self.step: Decimal = instrument.size_increment.as_decimal()
+        self.unit: Decimal = instrument.size_increment.as_decimal()
+        lot = instrument.lot_size
+        self.step: Decimal = max(self.unit, lot.as_decimal() if lot is not None else self.unit)
         self.tick: Decimal = instrument.price_increment.as_decimal()
         self.multiplier: Decimal = instrument.multiplier.as_decimal()
         self.currency: str = instrument.quote_currency.code
@@ -53,16 +55,7 @@ class Commands:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._cause: int | None = None
-        self._releasing: Any = None
-        self._held: defaultdict[Any, list[tuple[list[Any], int, Callable[[], None]]]] = defaultdict(
-            list
-        )
-        ticked = {s.instrument_id for s in host.stage.sources if s.kind != "bars"}
-        self._waits = frozenset(
-            s.instrument_id
-            for s in host.stage.sources
-            if host.stage.hold_until and s.instrument_id not in ticked
-        )
+        self.waiting = Waiting(host)
 
     def attach(self) -> None:
         """Put our commands in the place of the strategy's."""
@@ -83,57 +76,50 @@ class Commands:
 
     def send(self, order: Any, decision: int, *args: Any, **kwargs: Any) -> None:
         """Send an order, or hold it until its time; `decision` is the seq of its cause."""
-        if self._host.refused(order, decision):
-            return
-        self._count(order)
-        self._leave([order], decision, lambda: self._submit(order, *args, **kwargs))
+        if not self._host.refused(order, decision):
+            self._leave([order], decision, lambda it: self._submit(it[0], *args, **kwargs))
 
     def send_list(self, listed: Any, decision: int, *args: Any, **kwargs: Any) -> None:
         """Send orders that belong together."""
         orders = list(listed)
-        if self._host.refused(orders[0], decision):
-            return
-        self._leave(orders, decision, lambda: self._submit_list(listed, *args, **kwargs))
+        firsts = [order for order in orders if order.parent_order_id is None]
+        if not any(self._host.refused(order, decision) for order in firsts):
+            self._leave(orders, decision, lambda them: self._submit_list(them, *args, **kwargs))
 
     def straight(self, order: Any) -> None:
         """Send the engine's own bookkeeping order: no decision, no limits, no waiting."""
         self._submit(order)
 
-    def _count(self, order: Any) -> None:
-        if order.order_type == OrderType.MARKET:
-            size = order.quantity.as_decimal()
-            self._host.exposure.sent(
-                str(order.client_order_id),
-                self._host.name,
-                str(order.instrument_id),
-                size if order.is_buy else -size,
-            )
+    def _leave(self, orders: list[Any], decision: int, go: Callable[[list[Any]], None]) -> None:
+        host = self._host
+        for order in orders:
+            if order.parent_order_id is None:
+                size = order.quantity.as_decimal()
+                host.exposure.sent(
+                    str(order.client_order_id),
+                    host.name,
+                    str(order.instrument_id),
+                    size if order.is_buy else -size,
+                    at_once=order.order_type == OrderType.MARKET,
+                    reduces=order.is_reduce_only,
+                )
+        if not self.waiting.takes(orders, decision, go):
+            self._go(orders, decision, go)
 
-    def _leave(self, orders: list[Any], decision: int, go: Callable[[], None]) -> None:
-        instrument = orders[0].instrument_id
-        if instrument in self._waits and instrument != self._releasing:
-            self._held[instrument].append((orders, decision, go))
-        else:
-            self._go(decision, go)
-
-    def _go(self, decision: int, go: Callable[[], None]) -> None:
+    def _go(self, orders: list[Any], decision: int, go: Callable[[list[Any]], None]) -> None:
         before, self._cause = self._cause, decision
+        if self._host.stopping:  # no callback will bring these orders' events
+            for order in orders:
+                self._host.stage.recorder.promise(str(order.client_order_id), decision)
         try:
-            go()
+            go(orders)
         finally:
             self._cause = before
 
-    def release(self, instrument_id: Any) -> None:
+    def release(self, instrument_id: Any, now: int) -> None:
         """Send what was held for an instrument: its moment has come."""
-        waiting = self._held.pop(instrument_id, None) if self._held else None
-        if not waiting:
-            return
-        self._releasing = instrument_id
-        try:
-            for _, decision, go in waiting:
-                self._go(decision, go)
-        finally:
-            self._releasing = None
+        for held in self.waiting.due(instrument_id, now):
+            self._go(held.orders, held.decision, held.go)
 
     def cause_of(self, event: Any, handling: Any) -> int:
         """Return the decision behind a new order; one made inside the engine gets one here."""
@@ -148,40 +134,14 @@ class Commands:
         finally:
             host.now = after
 
-    # -- held orders
-
-    def drop_held(self, order: str | None = None, instrument: str | None = None) -> bool:
-        """Forget held orders, one by id or all of an instrument's; say whether there were any."""
-        dropped = False
-        for held_for, waiting in list(self._held.items()):
-            kept = []
-            for entry in waiting:
-                named = order is not None and any(str(o.client_order_id) == order for o in entry[0])
-                if named or (order is None and instrument in (None, str(held_for))):
-                    dropped = True
-                    for each in entry[0]:
-                        self._host.exposure.ended(str(each.client_order_id))
-                else:
-                    kept.append(entry)
-            self._held[held_for] = kept
-        return dropped
-
-    def replace_held(self, instrument_id: Any, change: Callable[[Any], Any]) -> None:
-        """Put changed orders in the place of single held ones (a split came between)."""
-        waiting = self._held.get(instrument_id, [])
-        for at, (orders, decision, _) in enumerate(waiting):
-            if len(orders) == 1:
-                order = change(orders[0])
-                waiting[at] = ([order], decision, lambda order=order: self._submit(order))
-
     def cancel(self, client_order_id: Any, *args: Any, **kwargs: Any) -> None:
         """Cancel one order, sent or still held."""
-        if not self.drop_held(str(client_order_id)):
+        if not self.waiting.drop(str(client_order_id)):
             self._cancel(client_order_id, *args, **kwargs)
 
     def cancel_all(self, instrument_id: Any, *args: Any, **kwargs: Any) -> None:
         """Cancel an instrument's orders, sent or still held."""
-        self.drop_held(None, str(instrument_id))
+        self.waiting.drop(None, str(instrument_id))
         self._cancel_all(instrument_id, *args, **kwargs)
 
     # -- the engine's own commands, through our door

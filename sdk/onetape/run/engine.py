@@ -22,6 +22,7 @@ from nautilus_trader.risk import RiskEngineConfig
 from onetape.errors import SettingsError
 from onetape.market.instruments import Instrument
 from onetape.run.fees import Fees, Slippage, fee_model, fill_model
+from onetape.run.fills import Walk
 
 UNLIMITED = "1000000000/00:00:01"
 
@@ -37,6 +38,9 @@ class Terms:
     fees: Fees | None
     slippage: Slippage | None
     latency_ns: int
+    ticked: frozenset[str]  # venues with quotes or trades
+    barred: frozenset[str]  # venues where an instrument has bars only
+    walk: Walk | None
     bar_execution: bool
     splits: bool
 
@@ -77,14 +81,14 @@ def _venue(name: str, terms: Terms, currencies: set[str]) -> dict[str, Any]:
         ],
         "fee_model": fee_model(terms.fees),
         "book_type": BookType.L1_MBP,
-        "bar_execution": terms.bar_execution,
+        "bar_execution": terms.bar_execution and name in terms.barred,
         "reject_stop_orders": False,  # a stop that the market has passed trades at once
     }
     if terms.account != "cash":
         said["default_leverage"] = terms.leverage
-    if (model := fill_model(terms.slippage, terms.splits)) is not None:
+    if (model := fill_model(terms.slippage, terms.splits, terms.walk)) is not None:
         said["fill_model"] = model
-    if terms.latency_ns:
+    if terms.latency_ns and name in terms.ticked:  # bars: see waiting
         said["latency_model"] = StaticLatencyModel(base_latency_nanos=terms.latency_ns)
     return said
 

@@ -81,7 +81,7 @@ def sources(datasets: list[Dataset], adds: str) -> tuple[Source, ...]:
 
 def chunks(given: tuple[Source, ...], rows: int) -> Iterator[tuple[list[list[Any]], int]]:
     """Yield (a list of rows per source, count of dataset rows) in order of time."""
-    share = max(2_000, rows // len(given))
+    share = max(1, rows // len(given))
     lanes = [_Lane(source, share) for source in given]
     while True:
         for lane in lanes:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from onetape.errors import SettingsError
+from onetape.run.fills import Walk
 
 Number = int | str | float | Decimal
 SPLIT_TAG = "onetape:split"  # marks the engine's own bookkeeping order at a share split
@@ -132,9 +133,9 @@ def fee_model(fees: Fees | None) -> Any:
     return Fee()
 
 
-def fill_model(slippage: Slippage | None, splits: bool) -> Any | None:
-    """Return the engine's fill model: slippage, and free shares at a split when there are any."""
-    if not splits and not (slippage and slippage.ticks):
+def fill_model(slippage: Slippage | None, splits: bool, walk: Walk | None) -> Any | None:
+    """Return the engine's fill model: slippage, stops inside a walked bar, shares of a split."""
+    if not splits and walk is None and not (slippage and slippage.ticks):
         return None
     from nautilus_trader.execution import FillModel
     from nautilus_trader.model import BookOrder, BookType, OrderBook, OrderSide, OrderType, Quantity
@@ -155,6 +156,11 @@ def fill_model(slippage: Slippage | None, splits: bool) -> Any | None:
             if splits and order.tags and SPLIT_TAG in order.tags:
                 free = instrument.make_price(Decimal(0))
                 return two_sided(instrument, free, free)
+            if walk is not None and order.order_type == OrderType.STOP_MARKET:
+                price, trigger = ask if order.is_buy else bid, order.trigger_price
+                if walk.passed(instrument.id, trigger, price):
+                    return two_sided(instrument, trigger, trigger)
+                return None
             if (
                 shift
                 and order.order_type == OrderType.MARKET

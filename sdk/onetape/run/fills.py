@@ -15,6 +15,7 @@ trade along later bars' open, high, low and close; a fill is never dated outside
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from onetape.errors import SettingsError
 
@@ -27,6 +28,32 @@ class Fill:
     says: str
     adds: str  # "", "open" (one quote a bar) or "path" (four)
     hold_until: str  # "", "open" or "bar"
+
+
+class Walk:
+    """How far each instrument's bar has been walked, for stops between two of its points.
+
+    A stop trades at its trigger when the walk passes it inside a bar, and at the open when the
+    price has jumped over it between bars.
+    """
+
+    POINTS = 4  # open, two extremes, close
+
+    def __init__(self) -> None:
+        self._count: dict[Any, int] = {}
+        self._price: dict[Any, Any] = {}
+
+    def seen(self, instrument_id: Any, price: Any) -> None:
+        """Take in that the walk has come to `price`, once the venue has dealt with it."""
+        self._count[instrument_id] = self._count.get(instrument_id, 0) + 1
+        self._price[instrument_id] = price
+
+    def passed(self, instrument_id: Any, trigger: Any, price: Any) -> bool:
+        """Return whether the step that ends at `price` leads over `trigger` inside a bar."""
+        before = self._price.get(instrument_id)
+        if before is None or not self._count[instrument_id] % self.POINTS:
+            return False
+        return min(before, price) < trigger < max(before, price)
 
 
 CONVENTIONS = {

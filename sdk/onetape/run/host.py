@@ -16,28 +16,30 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from nautilus_trader import model as engine
+from nautilus_trader.common import TimeEvent
 from nautilus_trader.trading import Strategy as EngineStrategy
 
 from onetape.errors import SettingsError
 from onetape.risk.exposure import Exposure
 from onetape.risk.limits import Limits, decide
+from onetape.run.clock import Clock, watched
 from onetape.run.commands import Commands, Traded
 from onetape.run.feed import Source
+from onetape.run.fills import Walk
 from onetape.run.indicators import Indicator
 from onetape.run.intents import Intents
+from onetape.run.orders import OrderWatch
 from onetape.run.recorder import Recorder
 from onetape.run.strategy import Strategy
 from onetape.run.worth import Worth
 from onetape.tape import kinds
 from onetape.tape.event import Lineage
 
-ENDED = frozenset(
-    (engine.OrderDenied, engine.OrderRejected, engine.OrderCanceled, engine.OrderExpired)
-)
-TRIGGERED = frozenset((engine.OrderType.STOP_LIMIT, engine.OrderType.LIMIT_IF_TOUCHED))
 UNTOUCHED = frozenset(("on_save", "on_load"))  # their return values are the engine's
 Handler = Callable[..., None]
 
@@ -51,6 +53,9 @@ class Stage:
     sources: tuple[Source, ...]
     traded: Mapping[str, Traded]
     hold_until: str  # "" sends at once, "open" waits for the next open, "bar" for the next bar
+    latency_ns: int
+    walk: Walk | None  # where bars are walked
+    first: Any  # the first strategy: it sees each opening quote once for all
     currency: str
     limits: Limits | None
     calculation: str
@@ -67,12 +72,12 @@ class Host:
         self.exposure, self.traded = stage.exposure, stage.traded
         self.instruments = tuple(dict.fromkeys(s.dataset.instrument.id for s in stage.sources))
         self.intents, self.commands, self.worth = Intents(self), Commands(self), Worth(self)
+        self.orders = OrderWatch(self)
         self.name = type(strategy).__name__
         self.failure: tuple[BaseException, str, Any] | None = None
         self.now: Any = None
+        self.stopping = False
         self.bound: defaultdict[Any, list[Indicator]] = defaultdict(list)
-        self._untold: set[Any] = set()  # orders whose trigger the engine will not tell of
-        self._booked: Any = None  # id of an event that a handler such as on_order_filled brought
         self._code = code_hash
         self._params = hashlib.sha256(repr(sorted(params.items())).encode()).hexdigest()[:16]
         self._opening = frozenset(s.instrument_id for s in stage.sources if s.opening)
@@ -91,16 +96,15 @@ class Host:
             and _overridden(type(strategy), name)
         }
         for name, body in bodies.items():
-            wrap = self._order_event_handler if name[:9] == "on_order_" else self._event_handler
+            wrap = self.orders.special if name[:9] == "on_order_" else self._event_handler
             setattr(strategy, name, wrap(name, body))
         strategy.on_start = self._start_handler(bodies.get("on_start"), frozenset(bodies))
-        strategy.on_order_event = self._order_handler(bodies.get("on_order_event"))
+        strategy.on_order_event = self.orders.general(bodies.get("on_order_event"))
         strategy.on_bar = self._bar_handler(bodies.get("on_bar"))
         strategy.on_quote = self._tick_handler("on_quote", bodies.get("on_quote"), _mid)
         strategy.on_trade = self._tick_handler("on_trade", bodies.get("on_trade"), _last)
         self.commands.attach()
-        if isinstance(strategy, Strategy):
-            strategy._host = self
+        watched(strategy, self)
 
     def fail(self, error: BaseException, handler: str, event: Any) -> None:
         """Keep the first error and stop the run at this event.
@@ -118,6 +122,7 @@ class Host:
     def _event_handler(self, name: str, body: Handler) -> Handler:
         def handle(*events: Any) -> None:
             before, self.now = self.now, events[0] if events else None
+            self.stopping = self.stopping or name == "on_stop"
             try:
                 body(*events)
             except BaseException as err:
@@ -126,6 +131,26 @@ class Host:
                 self.now = before
 
         return handle
+
+    @cached_property
+    def clock(self) -> Any:
+        """The engine's own clock for this strategy."""
+        return EngineStrategy.clock.__get__(self.strategy)
+
+    @cached_property
+    def own_clock(self) -> Clock:
+        """The clock that the strategy sees."""
+        return Clock(self)
+
+    def timer(self, body: Handler) -> Handler:
+        """Wrap a timer's callback: the engine would print its error and go on."""
+        handle = self._event_handler(getattr(body, "__name__", "timer"), body)
+
+        def call(event: Any) -> None:
+            if self.failure is None:
+                handle(event)
+
+        return call
 
     def _start_handler(self, body: Handler | None, handled: frozenset[str]) -> Handler:
         def start() -> None:
@@ -143,8 +168,8 @@ class Host:
         strategy, ours = self.strategy, isinstance(self.strategy, Strategy)
         for source in self.stage.sources:
             wanted = ours and (source.handler in handled or source.key in self.bound)
-            if source.kind == "bars" and (wanted or (ours and self.stage.hold_until == "bar")):
-                strategy.subscribe_bars(source.bar_type)
+            if source.kind == "bars" and (wanted or self.stage.hold_until != "open"):
+                self._subscribe_bars(source.bar_type)
             elif source.kind == "quotes" and wanted:
                 strategy.subscribe_quotes(source.instrument_id)
             elif source.kind == "trades" and wanted:
@@ -152,19 +177,35 @@ class Host:
             if source.opening:
                 strategy.subscribe_quotes(source.instrument_id)
 
+    def _bars_asked(self) -> set[Any] | None:
+        """Watch which bars a plain engine strategy asks for; ours get all, None."""
+        strategy = self.strategy
+        self._subscribe_bars = subscribe = strategy.subscribe_bars
+        if isinstance(strategy, Strategy):
+            return None
+        asked: set[Any] = set()
+
+        def ask(bar_type: Any, *args: Any, **kwargs: Any) -> None:
+            asked.add(bar_type)
+            subscribe(bar_type, *args, **kwargs)
+
+        strategy.subscribe_bars = ask
+        strategy.unsubscribe_bars = lambda bar_type, *_args, **_kwargs: asked.discard(bar_type)
+        return asked
+
     def _bar_handler(self, body: Handler | None) -> Handler:
-        release = self.commands.release if self.stage.hold_until == "bar" else None
-        bound = self.bound
+        release = self.commands.release if self.stage.hold_until != "open" else None
+        bound, asked = self.bound, self._bars_asked()
 
         def handle(bar: Any) -> None:
             self.now = bar
             try:
                 if release is not None:
-                    release(bar.bar_type.instrument_id)
+                    release(bar.bar_type.instrument_id, bar.ts_init)
                 if bound:
                     for indicator in bound.get(bar.bar_type, ()):
                         indicator.update_bar(bar)
-                if body is not None:
+                if body is not None and (asked is None or bar.bar_type in asked):
                     body(bar)
             except BaseException as err:
                 self.fail(err, "on_bar", bar)
@@ -176,12 +217,15 @@ class Host:
     ) -> Handler:
         opening = self._opening if name == "on_quote" else frozenset()
         bound, kind, release = self.bound, name, self.commands.release
+        walk = self.stage.walk if self.strategy is self.stage.first else None
 
         def handle(tick: Any) -> None:
             self.now = tick
             try:
                 if opening and tick.instrument_id in opening:
-                    release(tick.instrument_id)
+                    if walk is not None:
+                        walk.seen(tick.instrument_id, tick.ask_price)
+                    release(tick.instrument_id, tick.ts_init)
                     return
                 if bound:
                     for indicator in bound.get((kind, tick.instrument_id), ()):
@@ -192,79 +236,6 @@ class Host:
                 self.fail(err, name, tick)
 
         return handle
-
-    def _order_handler(self, body: Handler | None) -> Handler:
-        recorder = self.stage.recorder
-
-        def handle(event: Any) -> None:
-            before, self.now = self.now, event
-            try:
-                if event.client_order_id in self._untold:
-                    self._tell(event, handle)
-                if self._booked is not None and self._booked == event.event_id:
-                    self._booked = None
-                else:
-                    self._take(event, before)
-                if body is not None and event.client_order_id not in recorder.ignored:
-                    body(event)
-            except BaseException as err:
-                self.fail(err, "on_order_event", event)
-            finally:
-                self.now = before
-
-        return handle
-
-    def _order_event_handler(self, name: str, body: Handler) -> Handler:
-        """Wrap on_order_filled and the like, which the engine calls before on_order_event."""
-
-        def handle(event: Any) -> None:
-            before, self.now = self.now, event
-            try:
-                self._take(event, before)
-                self._booked = event.event_id
-                if event.client_order_id not in self.stage.recorder.ignored:
-                    body(event)
-            except BaseException as err:
-                self.fail(err, name, event)
-                raise
-            finally:
-                self.now = before
-
-        return handle
-
-    def _take(self, event: Any, before: Any) -> None:
-        """Record an order event and keep the exposure, before any code of the user sees it."""
-        kind, recorder = type(event), self.stage.recorder
-        if kind is engine.OrderInitialized:
-            recorder.capture(event, self.commands.cause_of(event, before))
-            if event.order_type in TRIGGERED:
-                self._untold.add(event.client_order_id)
-            return
-        recorder.capture(event)
-        if kind is engine.OrderFilled:
-            self._book(event)
-        elif kind in ENDED:
-            self.exposure.ended(str(event.client_order_id))
-
-    def _tell(self, event: Any, handle: Handler) -> None:
-        """Bring the trigger of a stop-limit order, for which the engine calls nobody."""
-        if type(event) is engine.OrderInitialized:
-            return
-        order = self.strategy.cache.order(event.client_order_id)
-        for told in order.events() if order is not None else ():
-            if type(told) is engine.OrderTriggered:
-                self._untold.discard(event.client_order_id)
-                handle(told)
-
-    def _book(self, event: Any) -> None:
-        traded = self.traded[str(event.instrument_id)]
-        size = event.last_qty.as_decimal()
-        signed = size if event.is_buy else -size
-        self.exposure.filled(str(event.client_order_id), (self.name, traded.name), signed)
-        price = event.last_px.as_decimal()
-        self.exposure.paid(event.currency.code, signed * price * traded.multiplier)
-        if event.commission is not None:
-            self.exposure.paid(event.commission.currency.code, event.commission.as_decimal())
 
     # -- what intents and signals need
 
@@ -283,7 +254,7 @@ class Host:
 
     def drop_held(self, order: str | None = None, instrument: str | None = None) -> bool:
         """Forget orders that wait for their moment."""
-        return self.commands.drop_held(order, instrument)
+        return self.commands.waiting.drop(order, instrument)
 
     def bind(self, indicator: Indicator, on: Any) -> Indicator:
         """Feed `indicator` with the rows of a dataset, named by instrument, dataset or order."""
@@ -342,9 +313,9 @@ class Host:
 
     def note(self, fact: kinds.Fact, cause: int | None = None, ts: int | None = None) -> int:
         """Record a fact of ours with the cause and lineage of what is being handled."""
-        now, what, source = self.now, "timer or start", ""
+        now, what, source = self.now, "start or stop", ""
         # while a new order is being announced the engine lets nobody read its clock
-        at: int = self.strategy.clock.timestamp_ns() if ts is None else ts
+        at: int = self.clock.timestamp_ns() if ts is None else ts
         if isinstance(now, engine.Bar):
             key = now.bar_type
         elif isinstance(now, engine.QuoteTick):
@@ -353,9 +324,12 @@ class Host:
             key = ("on_trade", now.instrument_id)
         else:
             key = None
-            if hasattr(now, "client_order_id"):
+            order = self.orders.behind(now)
+            if order is not None:
                 what = "order"
-                cause = cause or self.stage.recorder.seq_of(str(now.client_order_id))
+                cause = cause or self.stage.recorder.seq_of(order)
+            elif isinstance(now, TimeEvent):
+                what = f"timer {now.name}"
         found = self._sources.get(key)
         if found is not None:
             what, source = found.label, found.dataset.fingerprint
@@ -373,8 +347,12 @@ class Host:
         signed = size if order.is_buy else -size
         price = getattr(order, "price", None)
         at = price.as_decimal() if price is not None else self.worth.last_price(traded.name)
-        expected = self.exposure.expected(self.name, traded.name)
-        breach = decide(allowed, signed, size * at * traded.multiplier, expected)
+        value = size * at * traded.multiplier if at else None
+        held = self.exposure.held.get((self.name, traded.name), Decimal(0))
+        worst = self.exposure.at_most(self.name, traded.name, 1 if order.is_buy else -1)
+        if order.is_reduce_only:
+            worst = -signed
+        breach = decide(allowed, signed, value, held, worst)
         if breach is None:
             return False
         side = "BUY" if order.is_buy else "SELL"

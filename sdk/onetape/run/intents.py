@@ -43,16 +43,14 @@ class Intents:
         host = self._host
         name = host.named(instrument)
         traded = host.traded[name]
-        wanted = (
-            self._weighed(weight, name) if weight is not None else exact(quantity or 0, "quantity")
-        )
+        if weight is not None:
+            wanted = self._weighed(weight, name)
+        else:
+            wanted = exact(quantity or 0, "quantity")
+            _whole(wanted, wanted, traded)
         gap = wanted - host.exposure.expected(host.name, name)
-        step = traded.step
-        size = (
-            abs(gap)
-            if not abs(gap) % step
-            else (abs(gap) / step).to_integral_value(ROUND_DOWN) * step
-        )
+        step = traded.step if wanted else traded.unit  # a split may have left odd units: out
+        size = (abs(gap) / step).to_integral_value(ROUND_DOWN) * step
         if not size:
             return None
         decision = host.decide(intent, name, quantity=wanted, weight=weight, why=why)
@@ -160,12 +158,20 @@ class Intents:
 
     def _size(self, quantity: Number, traded: Any) -> Decimal:
         size = exact(quantity, "quantity")
-        if size <= 0 or size % traded.step:
+        if size <= 0:
             raise SettingsError(
-                f"quantity {quantity} found for {traded.name}, "
-                f"a positive multiple of {traded.step} expected"
+                f"quantity {quantity} found for {traded.name}, more than zero expected: "
+                "the side says the direction, target() takes a signed holding"
             )
+        _whole(size, quantity, traded)
         return size
+
+
+def _whole(size: Decimal, given: Number, traded: Any) -> None:
+    if size % traded.step:
+        raise SettingsError(
+            f"quantity {given} found for {traded.name}, a multiple of {traded.step} expected"
+        )
 
 
 def _limit_entry(price: Any) -> dict[str, Any]:

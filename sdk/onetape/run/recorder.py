@@ -34,7 +34,9 @@ class Recorder:
         self._count = 0
         self._last: dict[str, int] = {}  # client_order_id -> seq of its latest event
         self._seen: defaultdict[str, int] = defaultdict(int)
-        self._behind: dict[str, int] = {}  # client_order_id -> decision, of orders sent in on_stop
+        self._behind: dict[
+            str, int
+        ] = {}  # client_order_id -> decision, of orders without callbacks
         self.ignored: set[Any] = set()  # orders that are the engine's bookkeeping, not trades
 
     def note(

@@ -30,7 +30,7 @@ class Strategy(EngineStrategy):
 
     on_start()          once, before the first row: bind indicators here
     on_bar(bar)         a bar has closed; `bar.close` etc. are exact engine prices
-    on_quote(quote)     a quote; on_trade(trade), on_book(book) likewise
+    on_quote(quote)     a quote; on_trade(trade) likewise
     on_order_event(e)   something happened to one of your orders
     on_stop()           once, after the last row
 
@@ -64,6 +64,11 @@ class Strategy(EngineStrategy):
     def instrument(self) -> str:
         """The instrument of the row being handled, or the run's only one."""
         return self._in_run().ambient_instrument()
+
+    @property
+    def clock(self) -> Any:
+        """The engine's clock: `set_timer`, `set_time_alert`, `timestamp_ns`, `utc_now`."""
+        return EngineStrategy.clock.__get__(self) if self._host is None else self._host.own_clock
 
     def position(self, instrument: str | None = None) -> Decimal:
         """Return this strategy's holding, signed, in units of the instrument."""
