@@ -40,10 +40,10 @@ class _Run:
         self.strategies = [make() for make in spec.makers]
         self.recorder = Recorder(ACCOUNT)
         self.instruments = {d.instrument.id: d.instrument for d in spec.datasets}
-        self.start = min(ns(d.start) for d in spec.datasets)
         self.end = max(ns(d.end) for d in spec.datasets) + 1_000
         self.walk = Walk() if spec.fill.adds == "path" else None
         self.sources = feed.sources(list(spec.datasets), spec.fill.adds)
+        self.start = min(feed.begins(source) for source in self.sources)
 
     def go(self) -> Recording:
         self._open()

@@ -82,6 +82,7 @@ def _venue(name: str, terms: Terms, currencies: set[str]) -> dict[str, Any]:
         "fee_model": fee_model(terms.fees),
         "book_type": BookType.L1_MBP,
         "bar_execution": terms.bar_execution and name in terms.barred,
+        "liquidity_consumption": name in terms.ticked,  # a quoted size trades once
         "reject_stop_orders": False,  # a stop that the market has passed trades at once
     }
     if terms.account != "cash":

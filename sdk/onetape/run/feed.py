@@ -163,7 +163,9 @@ def open_times(dataset: Dataset, ts: Any, before: int | None) -> Any:
     """Return when each bar opens (ns UTC): 1 ns after its start, or after the bar before."""
     session, step = dataset.instrument.session, dataset.step or ""
     count, _, unit = step.partition("-")
-    previous = np.concatenate(([ts[0] - 1 if before is None else before], ts[:-1]))
+    known = unit in SECONDS
+    first = before if before is not None else 0 if known else int(ts[0]) - 1
+    previous = np.concatenate(([first], ts[:-1]))
     if unit == "DAY" and session is not None:
         local = (
             pl.Series(ts).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone(dataset.instrument.tz)
@@ -171,11 +173,18 @@ def open_times(dataset: Dataset, ts: Any, before: int | None) -> Any:
         hour, minute = (int(part) for part in session[0].split(":"))
         opened = local.dt.replace(hour=hour, minute=minute, second=0, microsecond=0)
         starts = opened.dt.timestamp("ns").to_numpy()
-    elif unit in SECONDS:
+    elif known:
         starts = ts - int(count) * SECONDS[unit] * NS
     else:
         starts = previous
     return np.minimum(np.maximum(starts, previous) + 1, ts)
+
+
+def begins(source: Source) -> int:
+    """Return when a source's first row is (ns UTC); of bars that are opened, when it opens."""
+    batch = next(iter(source.dataset.batches(rows=1)))
+    ts = batch.column("ts_init").cast(pa.int64()).to_numpy()
+    return int((open_times(source.dataset, ts, None) if source.adds else ts)[0])
 
 
 def _quotes(dataset: Dataset, prices: Any, ts: Any) -> tuple[Any, list[Any]]:

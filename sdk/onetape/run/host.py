@@ -41,7 +41,7 @@ from onetape.tape import kinds
 from onetape.tape.event import Lineage
 
 UNTOUCHED = frozenset(("on_save", "on_load"))  # their return values are the engine's
-Handler = Callable[..., None]
+Handler = Callable[..., object]
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,9 @@ class Waiting:
         instrument_id = orders[0].instrument_id
         if instrument_id not in self._bars or self._may_go(instrument_id):
             return False
-        due = self._host.clock.timestamp_ns() + self._host.stage.latency_ns
+        stage = self._host.stage
+        later = int(stage.hold_until == "bar")  # the next bar is not one of this very time
+        due = self._host.clock.timestamp_ns() + stage.latency_ns + later
         self._held[instrument_id].append(Held(orders, decision, go, due))
         return True
 
