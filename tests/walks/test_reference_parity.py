@@ -103,7 +103,7 @@ def ours(dataset: Any, **params: int) -> Any:
 
 
 def units(fills: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Return fills summed by day, side and price: a reversal is two trades there, one order here."""
+    """Return fills summed by day, side and price: there a reversal is two trades."""
     summed: dict[tuple[Any, ...], int] = {}
     for day, side, size, price in fills:
         summed[day, side, price] = summed.get((day, side, price), 0) + int(size)
