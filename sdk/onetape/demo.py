@@ -74,17 +74,5 @@ def _ingested(path: Path, step: Step) -> list[Dataset]:
     kept: list[Dataset] = []
     for name in INSTRUMENTS:
         step(f"ingest {name}")
-        series = sample(name)
-        kept.append(
-            catalog.ingest(
-                series.frame(),
-                instrument=series.instrument,
-                kind="bars",
-                step=series.step,
-                tz=series.tz,
-                name=f"{name}-daily",
-                actions=series.actions,
-                progress=False,
-            )
-        )
+        kept.append(catalog.ingest(sample(name), progress=False))
     return kept

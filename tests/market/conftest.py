@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import onetape.market as market
 import pytest
+
+import onetape.market as market
 
 
 @pytest.fixture

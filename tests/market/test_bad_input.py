@@ -7,9 +7,10 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-import onetape.market as market
 import polars as pl
 import pytest
+
+import onetape.market as market
 from onetape.errors import MarketDataError
 
 from .feeds import START, minute_bars, quotes

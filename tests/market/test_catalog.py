@@ -7,12 +7,13 @@ import sys
 import textwrap
 from pathlib import Path
 
-import onetape.market as market
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nautilus_trader.persistence import ParquetDataCatalog
+
+import onetape.market as market
 from onetape.errors import (
     Conflict,
     MarketDataError,

@@ -10,12 +10,13 @@ from decimal import Decimal
 from itertools import pairwise
 
 import numpy as np
-import onetape.market as market
 import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import onetape.market as market
 from onetape.errors import EmptyRange, MarketDataError
 from onetape.market.blocks import Block, even
 from onetape.market.fingerprint import fingerprint

@@ -8,11 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
-import onetape.market as market
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import onetape.market as market
 from onetape.errors import MarketDataError
 
 from .feeds import MINUTE, START, minute_bars, quotes, real, trades

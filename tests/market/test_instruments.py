@@ -3,8 +3,9 @@
 from decimal import Decimal
 
 import msgspec
-import onetape.market as market
 import pytest
+
+import onetape.market as market
 from onetape.errors import SettingsError, UnknownInstrument
 
 ALL = [

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import onetape.market as market
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nautilus_trader.persistence import ParquetDataCatalog
+
+import onetape.market as market
 from onetape.errors import MarketDataError
 from onetape.market import layout
 from onetape.market.blocks import Block

@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import onetape.market as market
 import polars as pl
 import pytest
+
+import onetape.market as market
 
 from .feeds import MINUTE, START, minute_bars, quotes, trades
 

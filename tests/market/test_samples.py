@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
-import onetape.market as market
 import polars as pl
 import pytest
+
+import onetape as ot
+import onetape.market as market
 from onetape.errors import MarketDataError, SettingsError, UnknownDataset
 from onetape.market.actions import derive
 
@@ -135,3 +138,18 @@ def test_the_made_up_market_has_weekdays_and_spreads_of_a_tenth_to_one_and_a_hal
     assert (pips.min(), pips.max()) == (0.1, 1.5)
     days = frame["ts_event"].dt.date().unique().sort().to_list()
     assert any((b - a).days == 3 for a, b in pairwise(days))
+
+
+def test_a_sample_goes_into_a_catalog_with_its_source_actions_and_findings(tmp_path: Path) -> None:
+    sample = ot.sample("AAPL")
+    kept = ot.Catalog(tmp_path).ingest(sample)
+    again = ot.Catalog(tmp_path).ingest(sample)
+    assert kept.fingerprint == again.fingerprint == sample.fingerprint
+    assert kept.source[0]["files"] == sample.source[0]["files"]
+    assert kept.actions == sample.actions
+    assert {f.kind: f.count for f in kept.findings} == {f.kind: f.count for f in sample.findings}
+
+
+def test_a_source_that_does_not_say_whose_it_is_needs_an_instrument(tmp_path: Path) -> None:
+    with pytest.raises(ot.errors.SettingsError, match="instrument="):
+        ot.Catalog(tmp_path).ingest(ot.sample("AAPL").frame())

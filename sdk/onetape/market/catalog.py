@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,10 +33,10 @@ from onetape.market.files import Files, Root, Writer
 from onetape.market.ingest import Reader, Seal, Wanted, default_name, refuse
 from onetape.market.instruments import Instrument
 from onetape.market.intake import OF_SOURCE, Intake, blocks_of, schema_of
-from onetape.market.manifest import Card, DataFile, decode, encode
+from onetape.market.manifest import Card, DataFile, Finding, decode, encode
 from onetape.market.merge import united
 from onetape.market.quality import Ledger
-from onetape.market.sources import opened
+from onetape.market.sources import adopted, opened
 
 DATASETS = "onetape/datasets"
 STAGING = "onetape/staging"
@@ -59,7 +59,7 @@ class Catalog:
         self,
         source: Any,
         *,
-        instrument: Instrument,
+        instrument: Instrument | None = None,
         kind: Literal["bars", "quotes", "trades"] | None = None,
         step: str | None = None,
         tz: str | None = None,
@@ -73,7 +73,8 @@ class Catalog:
     ) -> Dataset:
         """Take in a source and return its dataset; what is already kept is not kept twice.
 
-        source    polars frame, pyarrow Table, CSV or Parquet path, glob, list of paths
+        source    polars frame, pyarrow Table, CSV or Parquet path, glob, list of paths; or a
+                  Dataset, which says all but `name` itself and keeps its account of its source
         tz        zone of naive times; default the instrument's (UTC if the column says so)
         stamp     whether a bar's time is its "close" or its "open"; kept is the close
         mapping   our column names to the source's names or positions, and "format" of the time
@@ -82,12 +83,28 @@ class Catalog:
         Raises MarketDataError (unreadable), Conflict (disagrees with rows already kept),
         SpoiledData (strict). The catalog is then as before.
         """
+        if isinstance(source, Dataset):
+            wanted = Wanted(
+                source.instrument, source.kind, source.step, source.tz, name=name or source.name,
+                actions=source.actions, strict=strict, synthetic=source.synthetic,
+            )  # fmt: skip
+            return self._take_in(Reader(adopted(source), wanted), progress, source.findings)
+        if instrument is None:
+            raise SettingsError(
+                'say whose data this is: ingest(source, instrument=ot.equity("GOOG.XNAS")).'
+            )
         wanted = Wanted(
             instrument=instrument, kind=kind, step=step, tz=tz, stamp=stamp, mapping=mapping,
             name=name, actions=tuple(actions), strict=strict, synthetic=synthetic,
         )  # fmt: skip
+        return self._take_in(Reader(opened(source), wanted), progress)
+
+    def _take_in(self, reader: Reader, progress: bool, told: Iterable[Finding] = ()) -> Dataset:
         self._recover()
-        reader = Reader(opened(source), wanted)
+        for found in told:
+            if found.kind in OF_SOURCE:  # what can no longer be seen in the rows
+                where = (found.first_ts, found.last_ts)
+                reader.ledger.note(found.kind, found.count, *where, found.detail)
         known = self._card(default_name(reader))
         staging = f"{STAGING}/{_owner()}-{uuid.uuid4().hex[:12]}"
         try:

@@ -37,9 +37,12 @@ class Source:
     kind: str
     paths: list[str] = field(default_factory=list)
     rows: int | None = None
+    origin: dict[str, Any] | None = None
 
     def lineage(self) -> dict[str, Any]:
         """Return what the manifest keeps: file names and the SHA-256 of each file."""
+        if self.origin is not None:
+            return self.origin
         files = [{"file": Path(p).name, "sha256": sha256(p)} for p in self.paths]
         return {"type": self.kind, "files": files}
 
@@ -70,6 +73,13 @@ def opened(source: Any) -> Source:
         f"cannot ingest a {type(source).__name__}. Expected a polars frame, a pyarrow Table, a "
         "CSV or Parquet path, a glob, or a list of paths."
     )
+
+
+def adopted(dataset: Any) -> Source:
+    """Return a dataset's rows as a stream that keeps the dataset's own account of its source."""
+    told = dataset.source
+    origin = dict(told[0]) if len(told) == 1 else {"type": "onetape.Dataset", "sources": told}
+    return Source(_lazy(dataset.scan()), "onetape.Dataset", rows=dataset.rows, origin=origin)
 
 
 def _iterated(source: Iterable[Any]) -> Iterator[pl.DataFrame]:
