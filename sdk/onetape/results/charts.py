@@ -16,12 +16,13 @@ import polars as pl
 from onetape.results import page_data as data
 from onetape.results import page_parts as parts
 from onetape.results import page_style as css
-from onetape.results.svg import kept
+from onetape.results.svg import digits, kept, steps
 
 if TYPE_CHECKING:
     from onetape.results.run import Run
 
 COLUMNS = 2_000
+FEWEST = 20  # different returns have a distribution worth drawing
 INSTRUMENTS = 5  # price charts in one sheet, the most traded first
 FILLS = 20_000  # triangles in one chart: the latest
 LINE, GAIN, LOSS, MUTE = "#3b82f6", "#12a096", "#e07a1f", "#7b8797"
@@ -45,7 +46,7 @@ def figures(run: Run) -> dict[str, Any]:
     rolling = data.rolling_sharpe(run)
     if rolling.height > 1:
         made["sharpe"] = sharpe(rolling)
-    if data.daily(run).height > 1:
+    if data.daily(run)["return"].n_unique() >= FEWEST:
         made["returns"] = returns(run)
     if "equity" in made:  # what happens at one time stands at one place
         for key, one in made.items():
@@ -56,10 +57,9 @@ def figures(run: Run) -> dict[str, Any]:
 
 def wealth(run: Run, worth: data.Wealth) -> tuple[Any, Any]:
     """Return equity and drawdown."""
-    import hvplot.polars  # noqa: F401 - registers frame.hvplot
-
     places = np.union1d(
-        kept(worth.times, worth.equity, COLUMNS // 2), kept(worth.times, worth.drawdown, COLUMNS // 2)
+        kept(worth.times, worth.equity, COLUMNS // 2),
+        kept(worth.times, worth.drawdown, COLUMNS // 2),
     )
     frame = pl.DataFrame(
         {
@@ -68,30 +68,38 @@ def wealth(run: Run, worth: data.Wealth) -> tuple[Any, Any]:
             "drawdown": worth.drawdown[places],
         }
     )
-    tips = [("", "@time{%F %T}"), ("equity", f"@equity{{{MONEY}}} {run.currency}"), ("drawdown", "@drawdown{0.00%}")]
+    tips = [
+        ("", "@time{%F %T}"),
+        ("equity", f"@equity{{{MONEY}}} {run.currency}"),
+        ("drawdown", "@drawdown{0.00%}"),
+    ]
     start = float(worth.equity[0])
-    top = _figure(frame.hvplot.line(x="time", y="equity", color=LINE, line_width=1.6), 300, tips)
+    high = _plot(frame).line(x="time", y="equity", color=LINE, line_width=1.6)
+    top = _figure(high, 300, tips, _form(worth.equity))
     _level(top, start)
-    low = frame.hvplot.area(x="time", y="drawdown", color=LOSS, alpha=0.3, line_color=LOSS)
-    under = _figure(low, 150, tips[:1] + tips[2:], form="0.0%")
+    if not float(np.ptp(worth.equity)):  # a flat line needs an axis to be flat on
+        top.y_range.start, top.y_range.end = start * 0.99, start * 1.01
+    low = _plot(frame).area(x="time", y="drawdown", color=LOSS, alpha=0.3, line_color=LOSS)
+    under = _figure(low, 150, tips[:1] + tips[2:], _form(worth.drawdown, percent=True))
+    under.y_range.end = 0.0
+    if not float(worth.drawdown.min()):
+        under.y_range.start = -0.01
     under.xaxis.axis_label = data.city(data.zone(run))
     return top, under
 
 
 def fills(run: Run, tape: data.Tape) -> Any:
     """Return the price line with buys as triangles up and sells as triangles down."""
-    import hvplot.polars  # noqa: F401
-
     tz = data.zone(run)
     places = kept(tape.times, tape.prices, COLUMNS)
     line = pl.DataFrame({"time": local(tape.times[places], tz), "price": tape.prices[places]})
-    drawn = line.hvplot.line(x="time", y="price", color=MUTE, line_width=1.1, label="price")
+    drawn = _plot(line).line(x="time", y="price", color=MUTE, line_width=1.1, label="price")
     last = tape.fills.tail(FILLS)
     made = last.with_columns(local(last["ts"].to_numpy(), tz).alias("time")).drop("ts")
     for buy, colour, marker in ((True, GAIN, "triangle"), (False, LOSS, "inverted_triangle")):
         ours = made.filter(pl.col("buy") == buy)
         if ours.height:
-            drawn *= ours.hvplot.scatter(
+            drawn *= _plot(ours).scatter(
                 x="time", y="price", color=colour, marker=marker, size=70, line_color=None,
                 hover_cols=["quantity", "notional"], label="buy" if buy else "sell",
             )  # fmt: skip
@@ -99,8 +107,9 @@ def fills(run: Run, tape: data.Tape) -> Any:
         ("", "@time{%F %T}"), ("side", "$name"), ("quantity", "@quantity{0,0.[000000]}"),
         ("price", "@price{0,0.00[0000]}"), ("notional", f"@notional{{{MONEY}}}"),
     ]  # fmt: skip
-    figure = _figure(drawn, 300, tips, only="Scatter")
-    note = f"{tape.instrument}: {tape.fills.height:,} fills"
+    figure = _figure(drawn, 300, tips, _form(tape.prices), only="Scatter")
+    count = f"{tape.fills.height:,}" if tape.fills.height else "no"
+    note = f"{tape.instrument}: {count} fills"
     if tape.fills.height > FILLS:
         note += f", the last {FILLS:,} drawn"
     _title(figure, note)
@@ -111,10 +120,8 @@ def fills(run: Run, tape: data.Tape) -> Any:
 
 def sharpe(rolling: pl.DataFrame) -> Any:
     """Return the rolling Sharpe ratio."""
-    import hvplot.polars  # noqa: F401
-
     frame = rolling.select(pl.col("date").cast(pl.Datetime("ms")).alias("time"), "sharpe")
-    drawn = frame.hvplot.line(x="time", y="sharpe", color=LINE, line_width=1.5)
+    drawn = _plot(frame).line(x="time", y="sharpe", color=LINE, line_width=1.5)
     figure = _figure(drawn, 240, [("", "@time{%F}"), ("Sharpe", "@sharpe{0.00}")], form="0.0")
     _level(figure, 0.0)
     return figure
@@ -123,7 +130,6 @@ def sharpe(rolling: pl.DataFrame) -> Any:
 def returns(run: Run) -> Any:
     """Return the distribution of daily returns, with the value at risk."""
     import holoviews as hv
-    import hvplot.polars  # noqa: F401
     from bokeh.models import Label, NumeralTickFormatter, Span
 
     found = data.daily(run)["return"].to_numpy()
@@ -132,7 +138,10 @@ def returns(run: Run) -> Any:
     edges = np.arange(max(low, -200), min(high, 200) + 1) * width
     counts = np.histogram(found, edges)[0]
     zero = int(np.searchsorted(edges, -width / 2))
-    sides = [(LOSS, slice(None, zero), slice(None, zero + 1)), (GAIN, slice(zero, None), slice(zero, None))]
+    sides = [
+        (LOSS, slice(None, zero), slice(None, zero + 1)),
+        (GAIN, slice(zero, None), slice(zero, None)),
+    ]
     bars = [
         hv.Histogram((edges[e], counts[c]), kdims="return", vdims="days").opts(
             fill_color=colour, line_color=None, fill_alpha=0.85
@@ -146,12 +155,21 @@ def returns(run: Run) -> Any:
     figure.y_range.start = 0
     risk = run.stats.get("var_95")
     if risk is not None:
-        figure.add_layout(Span(location=float(risk), dimension="height", line_color=MUTE, line_dash="dashed"))
+        figure.add_layout(
+            Span(location=float(risk), dimension="height", line_color=MUTE, line_dash="dashed")
+        )
         figure.add_layout(
             Label(
-                x=float(risk), y=180, y_units="screen", x_offset=-6, text=f"VaR 95 %: {data.figure('var_95', risk)}",
-                text_align="right", text_color=MUTE, text_font_size="11px", text_font=FONT,
-            )  # fmt: skip
+                x=float(risk),
+                y=180,
+                y_units="screen",
+                x_offset=-6,
+                text=f"VaR 95 %: {data.figure('var_95', risk)}",
+                text_align="right",
+                text_color=MUTE,
+                text_font_size="11px",
+                text_font=FONT,
+            )
         )
     return figure
 
@@ -165,13 +183,19 @@ def tearsheet(run: Run) -> Any:
     dark = pn.config.theme == "dark"
     made = figures(run)
     zone = data.city(data.zone(run))
-    rows: list[Any] = [_html(parts.head(run) + parts.warnings(run) + parts.absent(run) + parts.tiles(run), dark)]
+    rows: list[Any] = [
+        _html(parts.head(run) + parts.warnings(run) + parts.absent(run) + parts.tiles(run), dark)
+    ]
 
     def add(name: str, note: str, *items: Any) -> None:
         rows.extend([_html(parts.caption(name, note), dark), *items])
 
     if "equity" in made:
-        add("Equity and drawdown", f"{run.currency}, {zone}", *(_pane(made[k]) for k in ("equity", "drawdown")))
+        add(
+            "Equity and drawdown",
+            f"{run.currency}, {zone}",
+            *(_pane(made[k]) for k in ("equity", "drawdown")),
+        )
     prices = [_pane(fig) for key, fig in made.items() if key.startswith("fills")]
     if prices:
         add("Fills on price", f"▲ buy  ▼ sell, {zone}", *prices)
@@ -194,8 +218,17 @@ def tearsheet(run: Run) -> Any:
 
 def local(times: Any, tz: str) -> pl.Series:
     """Return ns UTC as what the zone's clock shows, to the millisecond that a chart can hold."""
-    utc = pl.Series("time", times, dtype=pl.Int64).cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+    utc = (
+        pl.Series("time", times, dtype=pl.Int64).cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+    )
     return utc.dt.convert_time_zone(tz).dt.replace_time_zone(None).cast(pl.Datetime("ms"))
+
+
+def _plot(frame: Any) -> Any:
+    """Return a frame's hvplot namespace."""
+    import hvplot.polars  # noqa: F401 - registers it
+
+    return frame.hvplot
 
 
 def _html(body: str, dark: bool) -> Any:
@@ -203,7 +236,9 @@ def _html(body: str, dark: bool) -> Any:
 
     theme = css.DARK if dark else css.LIGHT
     sheet = css.style(css.CARD, css.TABLES, f".ot.ot-sheet{{{theme}}}")
-    return pn.pane.HTML(f'{sheet}<div class="ot ot-sheet">{body}</div>', sizing_mode="stretch_width", margin=0)
+    return pn.pane.HTML(
+        f'{sheet}<div class="ot ot-sheet">{body}</div>', sizing_mode="stretch_width", margin=0
+    )
 
 
 def _pane(figure: Any) -> Any:
@@ -212,9 +247,16 @@ def _pane(figure: Any) -> Any:
     return pn.pane.Bokeh(figure, sizing_mode="stretch_width", margin=(0, 0, 6, 0))
 
 
-def _figure(
-    drawn: Any, height: int, tips: Tips, form: str = "0,0.[0000]", only: str = ""
-) -> Any:
+def _form(values: Any, percent: bool = False) -> str:
+    """Return the format of an axis over the values, with the digits that its steps need."""
+    scale = 100 if percent else 1
+    low, high = float(np.min(values)) * scale, float(np.max(values)) * scale
+    marks = steps(low, high, 5)
+    places = digits(marks[1] - marks[0]) if len(marks) > 1 else 0 if percent else 2
+    return "0,0" + ("." + "0" * places if places else "") + ("%" if percent else "")
+
+
+def _figure(drawn: Any, height: int, tips: Tips, form: str, only: str = "") -> Any:
     """Return an element as a bokeh figure in our clothes, hover on all glyphs or on one kind."""
     import holoviews as hv
     from bokeh.models import HoverTool
@@ -228,8 +270,10 @@ def _figure(
     shown = [r for r in figure.renderers if not only or only == type(r.glyph).__name__]
     if shown:
         mode = "mouse" if only or "left" in shown[0].data_source.data else "vline"
-        clock = {"@time": "datetime"}
-        figure.add_tools(HoverTool(tooltips=list(tips), formatters=clock, mode=mode, renderers=shown))
+        clock: Any = {"@time": "datetime"}
+        figure.add_tools(
+            HoverTool(tooltips=list(tips), formatters=clock, mode=mode, renderers=shown)
+        )
     _dress(figure, form)
     return figure
 
@@ -239,6 +283,7 @@ def _dress(figure: Any, form: str) -> None:
     from bokeh.models import DatetimeAxis, DatetimeTickFormatter, NumeralTickFormatter
 
     figure.toolbar.logo, figure.toolbar.autohide = None, True
+    figure.toolbar_location, figure.toolbar_inner = "right", True  # plots keep one width
     figure.background_fill_color = figure.border_fill_color = None
     figure.outline_line_color = None
     figure.min_border_left, figure.min_border_right = 12, 84
@@ -252,7 +297,7 @@ def _dress(figure: Any, form: str) -> None:
     for line in figure.grid:
         line.visible, line.grid_line_color, line.grid_line_alpha = True, MUTE, 0.22
     figure.yaxis.formatter = NumeralTickFormatter(format=form)
-    figure.yaxis.ticker.desired_num_ticks = 5
+    figure.yaxis.ticker.desired_num_ticks = 5 if figure.height > 200 else 3
     if isinstance(figure.xaxis[0], DatetimeAxis):
         figure.xaxis.formatter = DatetimeTickFormatter(
             years="%Y", months="%b %Y", days="%d %b", hours="%H:%M", minutes="%H:%M",
@@ -286,7 +331,13 @@ def _splits(figure: Any, tape: data.Tape, tz: str) -> None:
         figure.add_layout(line)
         figure.add_layout(
             Label(
-                x=at, y=4, y_units="screen", x_offset=5, text=f"split {ratio.normalize():f}:1",
-                text_color=MUTE, text_font_size="11px", text_font=FONT,
-            )  # fmt: skip
+                x=at,
+                y=4,
+                y_units="screen",
+                x_offset=5,
+                text=f"split {ratio.normalize():f}:1",
+                text_color=MUTE,
+                text_font_size="11px",
+                text_font=FONT,
+            )
         )

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from onetape.results.run import Run
 
 COMPARED = (
-    "final_equity", "total_return", "annual_return", "volatility", "sharpe", "sortino",
-    "max_drawdown", "win_rate", "profit_factor", "trades", "fees",
+    "final_equity", "total_return", "annual_return", "sharpe", "max_drawdown", "win_rate",
+    "profit_factor", "trades", "fees",
 )  # fmt: skip
 SORT = """document.querySelectorAll('.ot-x:not(.months) th').forEach(function(h){
 h.style.cursor='pointer';h.title='sort';h.onclick=function(){
@@ -67,14 +67,13 @@ def reports(runs: Sequence[Run], path: str | Path, title: str = "Runs compared")
 
 def _write(runs: list[Run], path: Path, title: str | None) -> Path:
     from bokeh.embed import components
-    from bokeh.resources import Resources
 
     from onetape.results import charts
 
     drawn = [charts.figures(run) for run in runs]
     models = {f"{n}/{k}": fig for n, figs in enumerate(drawn) for k, fig in figs.items()}
     script, divs = components(models) if models else ("", {})
-    library = Resources(mode="inline", components=["bokeh"]).render() if models else ""
+    library = bokeh_inline() if models else ""
     sections = [
         f'<section id="run-{n}">{section(run, {k: divs[f"{n}/{k}"] for k in drawn[n]})}</section>'
         for n, run in enumerate(runs)
@@ -85,10 +84,19 @@ def _write(runs: list[Run], path: Path, title: str | None) -> Path:
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(name)}</title>{css.style(css.CARD, css.TABLES, css.REPORT)}{library}</head>"
-        f'<body class="ot"><main>{body}{foot(runs)}</main>{script}<script>{SORT}</script></body></html>'
+        f"<title>{escape(name)}</title>{css.style(css.CARD, css.TABLES, css.REPORT)}"
+        f'{library}</head><body class="ot"><main>{body}{foot(runs)}</main>{script}'
+        f"<script>{SORT}</script></body></html>"
     )
     return _atomically(path, page)
+
+
+def bokeh_inline() -> str:
+    """Return bokeh's own script; `render` would add the links that Panel registers with it."""
+    from bokeh.resources import Resources
+
+    raw = Resources(mode="inline", components=["bokeh"]).js_raw
+    return "".join(f"<script>{text}</script>" for text in raw)
 
 
 def section(run: Run, divs: dict[str, str]) -> str:
@@ -133,36 +141,29 @@ def overview(runs: Sequence[Run]) -> str:
     """Return a table: one row a run, one column a figure."""
     rows: list[list[parts.Cell]] = []
     for run in runs:
-        data_names = ", ".join(d.instrument for d in run.opened.datasets)
         params = ", ".join(f"{k}={v}" for k, v in run.params.items())
-        synthetic = "SYNTHETIC " if parts.synthetic(run) else ""
-        row: list[parts.Cell] = [
-            (run.opened.strategy, "l"),
-            (params, "l m"),
-            (synthetic + data_names, "l"),
-        ]
+        made = "SYNTHETIC " if parts.synthetic(run) else ""
+        names = ", ".join(d.instrument for d in run.opened.datasets)
+        row = [(f"{run.opened.strategy}({params})", "l wrap"), (made + names, "l wrap m")]
         if run.datasets:
-            stats = run.stats
-            row += [
-                (data.figure(n, stats[n], run.currency), data.tone(n, stats[n])) for n in COMPARED
-            ]
+            stats, code = run.stats, run.currency
+            row += [(data.figure(n, stats[n], code), data.tone(n, stats[n])) for n in COMPARED]
         else:
             row += [("–", "m")] * len(COMPARED)
         rows.append(row)
-    heads = ["Strategy", "Parameters", "Data", *(parts.name_of(n) for n in COMPARED)]
-    links = " · ".join(
-        f'<a href="#run-{n}">{escape(run.opened.strategy)} on {escape(parts_data(run))}</a>'
-        for n, run in enumerate(runs)
-    )
-    return f'<p class="ot-s">{len(runs)} runs: {links}</p><h3>Side by side</h3>' + parts.table(
-        heads, rows, "all", left=3
-    )
+    heads = ["Run", "Data", *(parts.name_of(n) for n in COMPARED)]
+    side = parts.table(heads, rows, "all", left=2)
+    return f'<p class="ot-s">{links(runs)}</p><h3>Side by side</h3>{side}'
 
 
-def parts_data(run: Run) -> str:
-    """Return what a run ran on, short."""
-    names = [d.instrument for d in run.opened.datasets]
-    return names[0] if len(names) == 1 else f"{len(names)} instruments"
+def links(runs: Sequence[Run]) -> str:
+    """Return a link to each run's section."""
+    drawn = []
+    for n, run in enumerate(runs):
+        names = [d.instrument for d in run.opened.datasets]
+        where = names[0] if len(names) == 1 else f"{len(names)} instruments"
+        drawn.append(f'<a href="#run-{n}">{escape(f"{run.opened.strategy} on {where}")}</a>')
+    return f"{len(runs)} runs: " + " · ".join(drawn)
 
 
 def foot(runs: Sequence[Run]) -> str:

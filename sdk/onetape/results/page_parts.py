@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from onetape.results.run import Run
 
 Cell = tuple[str, str]  # text and classes
-NAMES = {"sqn": "SQN", "var_95": "VaR 95 %", "es_95": "ES 95 %"}
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+NAMES = {
+    "sqn": "SQN", "var_95": "VaR 95 %", "es_95": "Expected shortfall 95 %",
+    "avg_trade": "Average trade",
+    "probabilistic_sharpe": "Probabilistic Sharpe", "deflated_sharpe": "Deflated Sharpe",
+    "max_drawdown_duration": "Longest drawdown",
+}  # fmt: skip
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 ROWS = 1_000  # of trades in a report
+WARNED = 4  # warnings shown at once, the others behind a click
 
 
 def name_of(statistic: str) -> str:
@@ -49,7 +55,8 @@ def head(run: Run, level: str = "div") -> str:
     )
     when = f"{day(start, run)} to {day(end, run)}"
     return (
-        f'<{level} class="ot-h"><span class="ot-n">{escape(opened.strategy)}</span>{chips}{made}</{level}>'
+        f'<{level} class="ot-h"><span class="ot-n">{escape(opened.strategy)}</span>{chips}{made}'
+        f"</{level}>"
         f'<p class="ot-s">{escape(", ".join(shown[:6]) + more)}, {when}</p>'
     )
 
@@ -70,9 +77,14 @@ def day(ns: int, run: Run) -> str:
 
 
 def warnings(run: Run) -> str:
-    """Return what to know before believing the figures; "" when there is nothing."""
-    said = "".join(f"<div>{escape(one)}</div>" for one in run.warnings)
-    return f'<div class="ot-w">{said}</div>' if said else ""
+    """Return what to know before believing the figures, the made up and the wrong first."""
+    heavy = ("SYNTHETIC", "orders were", "optimistic")
+    ranked = sorted(run.warnings, key=lambda w: (not any(h in w for h in heavy), ": info:" in w))
+    said = [f"<div>{escape(one)}</div>" for one in ranked]
+    if len(said) > WARNED + 1:
+        rest = f"<summary>{len(said) - WARNED} more</summary>{''.join(said[WARNED:])}"
+        said = [*said[:WARNED], f"<details>{rest}</details>"]
+    return f'<div class="ot-w">{"".join(said)}</div>' if said else ""
 
 
 def absent(run: Run) -> str:
@@ -82,8 +94,8 @@ def absent(run: Run) -> str:
     names = escape(", ".join(d.name for d in run.opened.datasets))
     return (
         '<div class="ot-w"><div>No equity, prices or ratios: this run was loaded without its data, '
-        f"and prices are not on the tape.</div><div>Load it with Run.load(path, data=[…]) naming {names}."
-        "</div></div>"
+        "and prices are not on the tape.</div>"
+        f"<div>Load it with Run.load(path, data=[…]) naming {names}.</div></div>"
     )
 
 
@@ -99,7 +111,8 @@ def tiles(run: Run) -> str:
             f'<div title="{escape(tip)}"><b>{escape(name_of(name))}</b>'
             f'<span class="{tone}">{escape(number or unit)}{small}</span></div>'
         )
-    return f'<div class="ot-k">{"".join(drawn)}</div>'
+    few = f' style="grid-template-columns:repeat({len(drawn)},1fr)"' if len(drawn) < 6 else ""
+    return f'<div class="ot-k"{few}>{"".join(drawn)}</div>'
 
 
 def caption(left: str, right: str) -> str:
@@ -133,9 +146,11 @@ def pictures(run: Run) -> str:
 def fingerprint(run: Run) -> str:
     """Return conventions, versions and fingerprint as a list of terms."""
     terms = [*run.conventions.items()]
-    terms += [("data", f"{d.name} {d.fingerprint[:16]}…") for d in run.opened.datasets[:8]]
+    read = ", ".join(f"{d.name} {d.fingerprint[:12]}…" for d in run.opened.datasets[:12])
+    terms.append(("data", read))
     body = "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in terms)
-    mark = f"<dt>fingerprint</dt><dd><code>{run.fingerprint}</code>, {len(run.recording):,} events</dd>"
+    size = f"{len(run.recording):,} events"
+    mark = f"<dt>fingerprint</dt><dd><code>{run.fingerprint}</code>, {size}</dd>"
     return f'<dl class="ot-f">{body}{mark}</dl>'
 
 
@@ -150,7 +165,13 @@ def table(
         "<tr>" + "".join(f'<td class="{css}">{escape(text)}</td>' for text, css in row) + "</tr>"
         for row in rows
     )
-    return f'<div class="ot-x {kind}"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return framed(kind, top, body)
+
+
+def framed(kind: str, top: str, body: str) -> str:
+    """Return a table's rows in their frame."""
+    inner = f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="ot-x {kind}"><table>{inner}</table></div>'
 
 
 def tone(value: float | None) -> str:
@@ -162,7 +183,10 @@ def signed(value: float | None, form: str = ",.2f", unit: str = "") -> Cell:
     """Return a number with its sign, and its class."""
     if value is None:
         return "–", "m"
-    return f"{value:+{form}}{unit}".replace("-", "−"), tone(value)
+    text = f"{value:+{form}}{unit}".replace("-", "−")
+    if not any(digit in text for digit in "123456789"):  # nothing, once rounded: no sign
+        return text.lstrip("+−"), ""
+    return text, tone(value)
 
 
 def statistics(run: Run) -> str:
@@ -192,7 +216,7 @@ def months(run: Run) -> str:
         text, css = signed(whole * 100, ".1f")
         body += f'<tr><td class="m">{year}</td>{cells}<td class="y {css}">{text}</td></tr>'
     top = "".join(f"<th>{name}</th>" for name in ("", *MONTHS, "Year"))
-    return f'<div class="ot-x all months"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return framed("all months", top, body)
 
 
 def heat(value: float | None, most: float, when: str) -> str:
@@ -202,15 +226,13 @@ def heat(value: float | None, most: float, when: str) -> str:
     depth = 0 if not most else round(min(abs(value) / most, 1) * 62)
     colour = "var(--ot-up)" if value > 0 else "var(--ot-dn)"
     text = signed(value * 100, ".1f")[0]
-    return (
-        f'<td title="{when}: {text} %" style="background:color-mix(in srgb,{colour} {depth}%,transparent)">'
-        f"{text}</td>"
-    )
+    ground = f"background:color-mix(in srgb,{colour} {depth}%,transparent)"
+    return f'<td title="{when}: {text} %" style="{ground}">{text}</td>'
 
 
 def trades(run: Run) -> str:
     """Return the round trips, newest first."""
-    frame = run.trades.reverse().head(ROWS)
+    frame = run.trades.sort("entry_ts", descending=True).head(ROWS)
     if not frame.height:
         return '<p class="ot-note">No trades: no fill opened a position.</p>'
     tz = data.zone(run)

@@ -6,8 +6,8 @@ signs, arrows and words say the same. A notebook's own theme wins over the syste
 
 from __future__ import annotations
 
-LIGHT = """--ot-bg:#fff;--ot-p:#f6f8fa;--ot-ln:#dde3ea;--ot-tx:#18212d;--ot-mu:#5f6b7a;--ot-ac:#2563c9;
---ot-up:#0a7f78;--ot-dn:#b8500a;--ot-wb:#fff6dc;--ot-wt:#6b4a00;--ot-wl:#e6c35c"""
+LIGHT = """--ot-bg:#fff;--ot-p:#f6f8fa;--ot-ln:#dde3ea;--ot-tx:#18212d;--ot-mu:#5f6b7a;
+--ot-ac:#2563c9;--ot-up:#0a7f78;--ot-dn:#b8500a;--ot-wb:#fff6dc;--ot-wt:#6b4a00;--ot-wl:#e6c35c"""
 DARK = """--ot-bg:#11161f;--ot-p:#181f2b;--ot-ln:#2b3545;--ot-tx:#dbe1ea;--ot-mu:#919db0;
 --ot-ac:#5aa9ff;--ot-up:#3fb8af;--ot-dn:#f0883e;--ot-wb:#2b2512;--ot-wt:#ecc55f;--ot-wl:#6d5a1e"""
 FONT = '-apple-system,BlinkMacSystemFont,Inter,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif'
@@ -33,7 +33,7 @@ border-radius:5px;padding:1px 7px}
 background:var(--ot-wb);border:1px solid var(--ot-wl);border-radius:5px;padding:1px 8px}
 .ot-w{background:var(--ot-wb);color:var(--ot-wt);border-left:3px solid var(--ot-wl);
 border-radius:4px;padding:6px 12px;margin:12px 0 0}
-.ot-w div{margin:1px 0}
+.ot-w div{margin:1px 0}.ot-w summary{cursor:pointer}
 .ot-k{display:grid;grid-template-columns:repeat(6,minmax(0,1fr));gap:1px;margin:14px 0 6px;
 background:var(--ot-ln);border:1px solid var(--ot-ln);border-radius:8px;overflow:hidden}
 .ot-k>div{background:var(--ot-bg);padding:9px 12px 10px;cursor:help;min-width:0}
@@ -69,6 +69,7 @@ border-bottom:1px solid var(--ot-ln);background:none;color:inherit}
 .ot tbody tr:hover td{background:color-mix(in srgb,var(--ot-ac) 7%,transparent)}
 .ot .months th,.ot .months td{text-align:center;padding:6px 4px}
 .ot .months td.y{font-weight:650;border-left:1px solid var(--ot-ln)}
+.ot td.wrap{min-width:120px}
 .ot-note{color:var(--ot-mu);font-size:12px;margin:6px 2px 0}
 """
 

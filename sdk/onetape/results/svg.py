@@ -61,11 +61,15 @@ def steps(low: float, high: float, count: int = 4) -> list[float]:
 
 def amount(value: float, step: float) -> str:
     """Return an axis value with as many digits as its step needs, thousands separated."""
-    digits = 0 if step <= 0 else max(0, -math.floor(math.log10(step) + 1e-9))
-    if step > 0 and round(step * 10**digits, 6) % 1:  # a step of 2.5 needs one digit more
-        digits += 1
-    text = f"{value:,.{digits}f}"
-    return text.replace("-", "−")
+    return f"{value:,.{digits(step)}f}".replace("-", "−")
+
+
+def digits(step: float) -> int:
+    """Return how many digits after the point tell values a step apart."""
+    if step <= 0:
+        return 0
+    found = max(0, -math.floor(math.log10(step) + 1e-9))
+    return found + bool(round(step * 10**found, 6) % 1)  # a step of 2.5 needs one more
 
 
 def moments(start: int, end: int, tz: str, count: int = 10) -> list[tuple[int, str]]:
@@ -167,7 +171,8 @@ def picture(height: float, label: str, body: str) -> str:
 def equity(times: Array, money: Array, drawdown: Array, tz: str) -> str:
     """Return equity over drawdown on one time axis."""
     up = axes(times, float(np.nanmin(money)), float(np.nanmax(money)), 8, 170)
-    down = Axes(up.start, up.end, min(float(np.nanmin(drawdown)) * 1.08, -1e-6), 0.0, 184, 250)
+    deepest = float(np.nanmin(drawdown)) * 1.08 or -0.01  # a run that never fell gets 1 %
+    down = Axes(up.start, up.end, deepest, 0.0, 184, 250)
     line, under = points(up, *thin(times, money)), points(down, *thin(times, drawdown))
     left, right = up.x(up.start), up.x(up.end)
     base, level = up.y(float(money[0])), up.y(float(money[-1]))
