@@ -105,9 +105,13 @@ class Actions:
     def _book(self, host: Host, traded: Any, side: Any, size: Decimal) -> None:
         identity = ClientOrderId(f"SPLIT-{host.name}-{len(host.stage.recorder.ignored) + 1}")
         host.stage.recorder.ignored.add(identity)
-        order = host.factory.market(
-            traded.id, side, traded.quantity(size), tags=[SPLIT_TAG], client_order_id=identity
-        )
+        common: dict[str, Any] = {"tags": [SPLIT_TAG], "client_order_id": identity}
+        amount = traded.quantity(size)
+        if side == OrderSide.BUY:  # a stop long passed: its trigger is what the cash must cover
+            least = traded.price(traded.tick)
+            order = host.factory.stop_market(traded.id, side, amount, least, **common)
+        else:
+            order = host.factory.market(traded.id, side, amount, **common)
         host.commands.straight(order)
 
     def _rescale_working(self, host: Host, order: Any, ratio: Decimal) -> None:
