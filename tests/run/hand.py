@@ -117,3 +117,6 @@ def fills(run: Any) -> list[tuple[str, str, Decimal, Decimal]]:
 def kinds(run: Any) -> list[str]:
     """Return the kinds of the run's events, in order."""
     return [event.kind for event in run.recording]
+
+
+BARS_TYPE = "AAA.XNAS-1-DAY-LAST-EXTERNAL"
