@@ -7,12 +7,12 @@ runs are merged by a second pass over the staged files, which also redoes findin
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from onetape import progress
 from onetape.market import layout
 from onetape.market.blocks import Block, even
 from onetape.market.files import Files, Root, Writer
@@ -27,11 +27,11 @@ OF_SOURCE = ("off_tick", "off_size", "assumed_size", "out_of_order")
 class Intake:
     """One source on its way into the staging folder."""
 
-    def __init__(self, root: Root, staging: str, reader: Reader, progress: bool) -> None:
+    def __init__(self, root: Root, staging: str, reader: Reader, watched: bool) -> None:
         self._root = root
         self._staging = staging
         self._reader = reader
-        self._progress = progress
+        self._watched = watched
 
     def taken(self) -> Card:
         """Write the source's rows to staging and return their card, files in staging."""
@@ -44,7 +44,8 @@ class Intake:
         ledger = reader.ledger
         seal = Seal(reader.kind, reader.step, reader.wanted, ledger)
         ordered = Ordered(ledger)
-        with _bar(reader, self._progress) as bar:
+        wanted = None if self._watched else False
+        with progress.bar(reader.source.rows, "ingest", wanted) as bar:
             for begins, block in self._blocks(ordered, bar):
                 if begins:
                     writer.new_run()
@@ -120,10 +121,3 @@ def schema_of(card: Card) -> Any:
     """Return the Arrow schema of a dataset."""
     bars = layout.bar_type(card.instrument, card.step, card.price) if card.step else None
     return layout.schema(card.instrument, card.kind, bars)
-
-
-def _bar(reader: Reader, progress: bool) -> Any:
-    from tqdm import tqdm
-
-    quiet = not progress or not sys.stderr.isatty()
-    return tqdm(total=reader.source.rows, unit=" rows", unit_scale=True, disable=quiet, leave=False)

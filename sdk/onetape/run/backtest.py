@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+from onetape import progress
 from onetape.errors import RunError
 from onetape.market.actions import Split
 from onetape.risk.exposure import Exposure
@@ -22,7 +22,6 @@ from onetape.tape import kinds
 from onetape.tape.recording import Recording
 
 ACCOUNT = "BACKTEST-001"
-SHOW_PROGRESS_FROM = 500_000  # rows
 
 
 def execute(spec: Spec) -> Recording:
@@ -109,15 +108,16 @@ class _Run:
         return [Host(s, stage, identity(s)[0], params_in(s)) for s in self.strategies]
 
     def _drive(self, built: Any, hosts: list[Host]) -> None:
-        bar = _progress(self.spec.progress, sum(d.rows for d in self.spec.datasets))
+        rows = sum(d.rows for d in self.spec.datasets)
+        bar = progress.bar(rows, "backtest", self.spec.progress)
         try:
-            for parts, rows in feed.chunks(self.sources, self.spec.chunk):
+            for parts, read in feed.chunks(self.sources, self.spec.chunk):
                 for part in parts:
                     built.add_data(part, validate=False, sort=False)
                 built.sort_data()  # stable: rows of one time stay in the order of the datasets
                 self._step(hosts, lambda: built.run(streaming=True))
                 built.clear_data()
-                bar.update(rows)
+                bar.update(read)
             self._step(hosts, built.end)
         finally:
             bar.close()
@@ -142,12 +142,3 @@ class _Run:
         note(kinds.AccountOpened(ACCOUNT, spec.account, base, spec.leverage), self.start, stream, 1)
         for code, amount in spec.cash:
             note(kinds.CashDeposited(ACCOUNT, code, amount), self.start, stream, 1)
-
-
-def _progress(wanted: bool | None, rows: int) -> Any:
-    from tqdm.auto import tqdm
-
-    shown = wanted if wanted is not None else rows >= SHOW_PROGRESS_FROM and sys.stderr.isatty()
-    return tqdm(
-        total=rows, unit="rows", unit_scale=True, desc="backtest", disable=not shown, leave=False
-    )
