@@ -6,7 +6,7 @@ Only what is set is tried. A refusal names the limit, what was seen and the thre
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 from onetape.errors import SettingsError
@@ -58,8 +58,11 @@ def limits(
     for name, value in given.items():
         if value is None:
             continue
-        exact[name] = Decimal(str(value))
-        if not exact[name] > 0:
+        try:
+            exact[name] = Decimal(str(value))
+        except InvalidOperation:
+            exact[name] = Decimal("NaN")
+        if not (exact[name].is_finite() and exact[name] > 0):
             raise SettingsError(f"{name}={value} found, a positive number expected")
     return Limits(**exact)
 
