@@ -7,7 +7,8 @@ dark ground. Curves keep the least and the greatest value of each of 2,000 colum
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from onetape.results.run import Run
 
 COLUMNS = 2_000
+CROWD = 400  # more fills than this are drawn small
+HALF = 240  # pixels: the height of charts that stand in pairs
 FEWEST = 20  # different returns have a distribution worth drawing
 INSTRUMENTS = 5  # price charts in one sheet, the most traded first
 FILLS = 20_000  # triangles in one chart: the latest
@@ -35,6 +38,11 @@ def figures(run: Run) -> dict[str, Any]:
     """Return the run's charts as bokeh figures by name; none when its data is not at hand."""
     if not run.datasets:
         return {}
+    with _quietly():
+        return _drawn(run)
+
+
+def _drawn(run: Run) -> dict[str, Any]:
     made: dict[str, Any] = {}
     worth = data.wealth(run)
     if len(worth.times) > 1:
@@ -79,8 +87,10 @@ def wealth(run: Run, worth: data.Wealth) -> tuple[Any, Any]:
     _level(top, start)
     if not float(np.ptp(worth.equity)):  # a flat line needs an axis to be flat on
         top.y_range.start, top.y_range.end = start * 0.99, start * 1.01
-    low = _plot(frame).area(x="time", y="drawdown", color=LOSS, alpha=0.3, line_color=LOSS)
-    under = _figure(low, 150, tips[:1] + tips[2:], _form(worth.drawdown, percent=True))
+    ground = _plot(frame).area(x="time", y="drawdown", color=LOSS, alpha=0.25, line_alpha=0)
+    low = ground * _plot(frame).line(x="time", y="drawdown", color=LOSS, line_width=1)
+    said, form = [tips[0], tips[2]], _form(worth.drawdown, percent=True)
+    under = _figure(low, 150, said, form, only="Line")  # a filled shape has no rows to hover on
     under.y_range.end = 0.0
     if not float(worth.drawdown.min()):
         under.y_range.start = -0.01
@@ -96,11 +106,13 @@ def fills(run: Run, tape: data.Tape) -> Any:
     drawn = _plot(line).line(x="time", y="price", color=MUTE, line_width=1.1, label="price")
     last = tape.fills.tail(FILLS)
     made = last.with_columns(local(last["ts"].to_numpy(), tz).alias("time")).drop("ts")
+    size, alpha = (70, 1.0) if made.height <= CROWD else (20, 0.7)
     for buy, colour, marker in ((True, GAIN, "triangle"), (False, LOSS, "inverted_triangle")):
         ours = made.filter(pl.col("buy") == buy)
         if ours.height:
             drawn *= _plot(ours).scatter(
-                x="time", y="price", color=colour, marker=marker, size=70, line_color=None,
+                x="time", y="price", color=colour, marker=marker, size=size,
+                alpha=alpha, line_color=None,
                 hover_cols=["quantity", "notional"], label="buy" if buy else "sell",
             )  # fmt: skip
     tips = [
@@ -122,7 +134,7 @@ def sharpe(rolling: pl.DataFrame) -> Any:
     """Return the rolling Sharpe ratio."""
     frame = rolling.select(pl.col("date").cast(pl.Datetime("ms")).alias("time"), "sharpe")
     drawn = _plot(frame).line(x="time", y="sharpe", color=LINE, line_width=1.5)
-    figure = _figure(drawn, 240, [("", "@time{%F}"), ("Sharpe", "@sharpe{0.00}")], form="0.0")
+    figure = _figure(drawn, HALF, [("", "@time{%F}"), ("Sharpe", "@sharpe{0.00}")], form="0.0")
     _level(figure, 0.0)
     return figure
 
@@ -150,7 +162,7 @@ def returns(run: Run) -> Any:
         if len(counts[c])
     ]
     tips = [("return", "@left{0.00%} to @right{0.00%}"), ("days", "@top{0,0}")]
-    figure = _figure(hv.Overlay(bars), 240, tips, form="0,0")
+    figure = _figure(hv.Overlay(bars), HALF, tips, form="0,0")
     figure.xaxis.formatter = NumeralTickFormatter(format="0.0%")
     figure.y_range.start = 0
     risk = run.stats.get("var_95")
@@ -179,7 +191,7 @@ def tearsheet(run: Run) -> Any:
     import panel as pn
 
     if not pn.extension._loaded:
-        pn.extension()
+        pn.extension(inline=True)  # so that a notebook shows it without a network
     dark = pn.config.theme == "dark"
     made = figures(run)
     zone = data.city(data.zone(run))
@@ -224,11 +236,25 @@ def local(times: Any, tz: str) -> pl.Series:
     return utc.dt.convert_time_zone(tz).dt.replace_time_zone(None).cast(pl.Datetime("ms"))
 
 
-def _plot(frame: Any) -> Any:
-    """Return a frame's hvplot namespace."""
-    import hvplot.polars  # noqa: F401 - registers it
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Draw with bokeh; the caller's own choice of library stands again afterwards."""
+    import holoviews as hv
+    import holoviews.plotting.bokeh
 
-    return frame.hvplot
+    before = hv.Store.current_backend
+    hv.Store.set_current_backend("bokeh")
+    try:
+        yield
+    finally:
+        hv.Store.set_current_backend(before)
+
+
+def _plot(frame: pl.DataFrame) -> Any:
+    """Return a frame's hvplot; `import hvplot.polars` would print its loader into the cell."""
+    from hvplot.plotting.core import hvPlotTabularPolars
+
+    return hvPlotTabularPolars(frame)
 
 
 def _html(body: str, dark: bool) -> Any:
@@ -252,7 +278,7 @@ def _form(values: Any, percent: bool = False) -> str:
     scale = 100 if percent else 1
     low, high = float(np.min(values)) * scale, float(np.max(values)) * scale
     marks = steps(low, high, 5)
-    places = digits(marks[1] - marks[0]) if len(marks) > 1 else 0 if percent else 2
+    places = digits(marks[1] - marks[0]) if len(marks) > 1 else 1 if percent else 2
     return "0,0" + ("." + "0" * places if places else "") + ("%" if percent else "")
 
 
@@ -269,7 +295,7 @@ def _figure(drawn: Any, height: int, tips: Tips, form: str, only: str = "") -> A
     figure.add_tools("pan", "box_zoom", "xwheel_zoom", "save", "reset")
     shown = [r for r in figure.renderers if not only or only == type(r.glyph).__name__]
     if shown:
-        mode = "mouse" if only or "left" in shown[0].data_source.data else "vline"
+        mode = "mouse" if only == "Scatter" or "left" in shown[0].data_source.data else "vline"
         clock: Any = {"@time": "datetime"}
         figure.add_tools(
             HoverTool(tooltips=list(tips), formatters=clock, mode=mode, renderers=shown)
@@ -298,6 +324,7 @@ def _dress(figure: Any, form: str) -> None:
         line.visible, line.grid_line_color, line.grid_line_alpha = True, MUTE, 0.22
     figure.yaxis.formatter = NumeralTickFormatter(format=form)
     figure.yaxis.ticker.desired_num_ticks = 5 if figure.height > 200 else 3
+    figure.xaxis.ticker.desired_num_ticks = 6 if figure.height == HALF else 10
     if isinstance(figure.xaxis[0], DatetimeAxis):
         figure.xaxis.formatter = DatetimeTickFormatter(
             years="%Y", months="%b %Y", days="%d %b", hours="%H:%M", minutes="%H:%M",

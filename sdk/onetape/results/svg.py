@@ -88,7 +88,7 @@ def moments(start: int, end: int, tz: str, count: int = 10) -> list[tuple[int, s
         step = next((s for s in (1, 2, 5, 7, 14) if seconds / DAY / s <= count), 14)
         day = begin.replace(hour=0, minute=0, second=0, microsecond=0)
         named = [day + timedelta(days=n) for n in range(0, int(seconds / DAY) + 2, step)]
-        form = "%-d %b"
+        form = "%d %b"
     else:
         step = next((s for s in CLOCK if seconds / s <= count), DAY)
         day = begin.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -96,7 +96,11 @@ def moments(start: int, end: int, tz: str, count: int = 10) -> list[tuple[int, s
         named = [day + timedelta(seconds=step * (skip + n)) for n in range(count + 4)]
         form = "%H:%M:%S" if step < 60 else "%H:%M"
     found = [(int(one.timestamp()) * SECOND, one) for one in named]
-    return [(ns, one.strftime(form)) for ns, one in found if start <= ns <= end]
+    return [
+        (ns, one.strftime(form).lstrip("0") if form == "%d %b" else one.strftime(form))
+        for ns, one in found
+        if start <= ns <= end
+    ]
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,8 @@ def marks(at: Axes, made: Sequence[tuple[int, float, float, bool]], tz: str) -> 
         key = (buy, round(x), round(y / 3)) if many else (buy, n, 0)
         if key in shapes:
             continue
-        shape = f"M{x:.1f} {y + 2:.1f}l4 7h-8z" if buy else f"M{x:.1f} {y - 2:.1f}l4 -7h-8z"
+        away, size = (1 if buy else -1), ("l2 {0}h-4z" if many else "l4 {1}h-8z")
+        shape = f"M{x:.1f} {y + 2 * away:.1f}" + size.format(4 * away, 7 * away)
         if not many:
             when = datetime.fromtimestamp(ns / SECOND, UTC).astimezone(zone)
             side = "buy" if buy else "sell"
@@ -226,7 +231,7 @@ def marks(at: Axes, made: Sequence[tuple[int, float, float, bool]], tz: str) -> 
     drawn = []
     for buy, name in ((True, "gain"), (False, "loss")):
         ours = [shape for key, shape in shapes.items() if key[0] is buy]
-        start = f'<path class="{name}" fill="{INK[name]}" stroke="none" d="'
+        start = f'<path class="{name}" fill="{INK[name]}" fill-opacity="{0.7 if many else 1}" d="'
         if many and ours:
             drawn.append(f'{start}{"".join(ours)}"/>')
         else:
