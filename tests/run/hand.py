@@ -120,3 +120,15 @@ def kinds(run: Any) -> list[str]:
 
 
 BARS_TYPE = "AAA.XNAS-1-DAY-LAST-EXTERNAL"
+
+
+def bars_on_minutes(prices: Sequence[float], name: str = "AAA.XNAS") -> Any:
+    """Return one-minute bars that close 60, 120, ... seconds after 15:00 UTC."""
+    frame = pl.DataFrame(
+        {
+            "ts_event": [at(60 * (n + 1)) for n in range(len(prices))],
+            **{column: [float(p) for p in prices] for column in ("open", "high", "low", "close")},
+            "volume": [100] * len(prices),
+        }
+    )
+    return ot.Dataset.from_frame(frame, instrument=ot.equity(name), step="1-MINUTE")

@@ -109,3 +109,13 @@ def test_times_of_the_tape_never_lie_outside_the_data():
         times = [event.ts_event for event in run.recording]
         assert times[0] == min(times), (kind, fill)
         assert times[-1] == max(times), (kind, fill)
+
+
+@pytest.mark.parametrize("kind", ["two bars", "mixed"])
+def test_several_strategies_see_each_row_in_their_own_order_every_time(kind):
+    given = [Busy(size=1), Busy(size=2), Busy(size=3), Busy(size=4)]
+    whole = ot.backtest(given, data(kind), fill="next_open")
+    for chunk in (250_000, 1, 5):
+        assert ot.backtest(given, data(kind), fill="next_open", chunk=chunk) == whole
+    noted = [e.fact.strategy for e in whole.recording.of_kind("signal.noted") if e.fact.name == "n"]
+    assert [name[-3:] for name in noted] == ["000", "001", "002", "003"] * (len(noted) // 4)

@@ -16,6 +16,7 @@ from onetape.run.fills import Walk
 from onetape.run.host import Host, Stage
 from onetape.run.opening import CALCULATION, identity, ns, opened, params_in
 from onetape.run.recorder import Recorder
+from onetape.run.rows import in_turn
 from onetape.run.spec import Spec
 from onetape.run.trouble import strategy_error
 from onetape.tape import kinds
@@ -51,6 +52,7 @@ class _Run:
             hosts = self._hosts()
             for host in hosts:
                 host.attach()
+            in_turn(hosts)
             Actions(hosts, self.start, self.end).attach()
             for strategy in self.strategies:
                 built.add_strategy(strategy)
@@ -99,6 +101,7 @@ class _Run:
             hold_until=spec.fill.hold_until,
             walk=self.walk,
             first=self.strategies[0],
+            alone=len(self.strategies) == 1,
             latency_ns=spec.latency_ns,
             currency=spec.currency,
             limits=spec.limits,

@@ -35,7 +35,7 @@ from onetape.run.indicators import Indicator
 from onetape.run.intents import Intents
 from onetape.run.orders import OrderWatch
 from onetape.run.recorder import Recorder
-from onetape.run.strategy import Strategy
+from onetape.run.rows import RowWatch
 from onetape.run.worth import Worth
 from onetape.tape import kinds
 from onetape.tape.event import Lineage
@@ -55,7 +55,8 @@ class Stage:
     hold_until: str  # "" sends at once, "open" waits for the next open, "bar" for the next bar
     latency_ns: int
     walk: Walk | None  # where bars are walked
-    first: Any  # the first strategy: it sees each opening quote once for all
+    first: Any  # the first strategy: with several, it gets the rows of all
+    alone: bool  # one strategy only
     currency: str
     limits: Limits | None
     calculation: str
@@ -72,7 +73,7 @@ class Host:
         self.exposure, self.traded = stage.exposure, stage.traded
         self.instruments = tuple(dict.fromkeys(s.dataset.instrument.id for s in stage.sources))
         self.intents, self.commands, self.worth = Intents(self), Commands(self), Worth(self)
-        self.orders = OrderWatch(self)
+        self.orders, self.rows = OrderWatch(self), RowWatch(self)
         self.name = type(strategy).__name__
         self.failure: tuple[BaseException, str, Any] | None = None
         self.now: Any = None
@@ -80,7 +81,6 @@ class Host:
         self.bound: defaultdict[Any, list[Indicator]] = defaultdict(list)
         self._code = code_hash
         self._params = hashlib.sha256(repr(sorted(params.items())).encode()).hexdigest()[:16]
-        self._opening = frozenset(s.instrument_id for s in stage.sources if s.opening)
         self._sources = {s.key: s for s in stage.sources}
 
     # -- attaching
@@ -100,9 +100,10 @@ class Host:
             setattr(strategy, name, wrap(name, body))
         strategy.on_start = self._start_handler(bodies.get("on_start"), frozenset(bodies))
         strategy.on_order_event = self.orders.general(bodies.get("on_order_event"))
-        strategy.on_bar = self._bar_handler(bodies.get("on_bar"))
-        strategy.on_quote = self._tick_handler("on_quote", bodies.get("on_quote"), _mid)
-        strategy.on_trade = self._tick_handler("on_trade", bodies.get("on_trade"), _last)
+        self.rows.attach()
+        strategy.on_bar = self.rows.bars(bodies.get("on_bar"))
+        strategy.on_quote = self.rows.ticks("on_quote", bodies.get("on_quote"))
+        strategy.on_trade = self.rows.ticks("on_trade", bodies.get("on_trade"))
         self.commands.attach()
         watched(strategy, self)
 
@@ -158,84 +159,11 @@ class Host:
             try:
                 if body is not None:
                     body()
-                self._subscribe(handled)
+                self.rows.subscribe(handled)
             except BaseException as err:
                 self.fail(err, "on_start", None)
 
         return start
-
-    def _subscribe(self, handled: frozenset[str]) -> None:
-        strategy, ours = self.strategy, isinstance(self.strategy, Strategy)
-        for source in self.stage.sources:
-            wanted = ours and (source.handler in handled or source.key in self.bound)
-            if source.kind == "bars" and (wanted or self.stage.hold_until != "open"):
-                self._subscribe_bars(source.bar_type)
-            elif source.kind == "quotes" and wanted:
-                strategy.subscribe_quotes(source.instrument_id)
-            elif source.kind == "trades" and wanted:
-                strategy.subscribe_trades(source.instrument_id)
-            if source.opening:
-                strategy.subscribe_quotes(source.instrument_id)
-
-    def _bars_asked(self) -> set[Any] | None:
-        """Watch which bars a plain engine strategy asks for; ours get all, None."""
-        strategy = self.strategy
-        self._subscribe_bars = subscribe = strategy.subscribe_bars
-        if isinstance(strategy, Strategy):
-            return None
-        asked: set[Any] = set()
-
-        def ask(bar_type: Any, *args: Any, **kwargs: Any) -> None:
-            asked.add(bar_type)
-            subscribe(bar_type, *args, **kwargs)
-
-        strategy.subscribe_bars = ask
-        strategy.unsubscribe_bars = lambda bar_type, *_args, **_kwargs: asked.discard(bar_type)
-        return asked
-
-    def _bar_handler(self, body: Handler | None) -> Handler:
-        release = self.commands.release if self.stage.hold_until != "open" else None
-        bound, asked = self.bound, self._bars_asked()
-
-        def handle(bar: Any) -> None:
-            self.now = bar
-            try:
-                if release is not None:
-                    release(bar.bar_type.instrument_id, bar.ts_init)
-                if bound:
-                    for indicator in bound.get(bar.bar_type, ()):
-                        indicator.update_bar(bar)
-                if body is not None and (asked is None or bar.bar_type in asked):
-                    body(bar)
-            except BaseException as err:
-                self.fail(err, "on_bar", bar)
-
-        return handle
-
-    def _tick_handler(
-        self, name: str, body: Handler | None, price: Callable[[Any], float]
-    ) -> Handler:
-        opening = self._opening if name == "on_quote" else frozenset()
-        bound, kind, release = self.bound, name, self.commands.release
-        walk = self.stage.walk if self.strategy is self.stage.first else None
-
-        def handle(tick: Any) -> None:
-            self.now = tick
-            try:
-                if opening and tick.instrument_id in opening:
-                    if walk is not None:
-                        walk.seen(tick.instrument_id, tick.ask_price)
-                    release(tick.instrument_id, tick.ts_init)
-                    return
-                if bound:
-                    for indicator in bound.get((kind, tick.instrument_id), ()):
-                        indicator.update_price(price(tick))
-                if body is not None:
-                    body(tick)
-            except BaseException as err:
-                self.fail(err, name, tick)
-
-        return handle
 
     # -- what intents and signals need
 
@@ -366,11 +294,3 @@ def _overridden(kind: type, name: str) -> bool:
 
 def _nothing(*_events: Any) -> None:
     """Stand in for the handlers of a strategy that has failed."""
-
-
-def _mid(quote: Any) -> float:
-    return (quote.bid_price.as_double() + quote.ask_price.as_double()) / 2
-
-
-def _last(trade: Any) -> float:
-    return trade.price.as_double()

@@ -149,12 +149,19 @@ class Intents:
         if order is not None:
             host.decide("cancel", None, why=why or f"order {order}")
             if not host.drop_held(order):
-                host.strategy.cancel_order(ClientOrderId(order))
+                self._cancel(ClientOrderId(order))
             return
         name = host.named(instrument)
         host.decide("cancel", name, why=why)
         host.drop_held(None, name)
         host.strategy.cancel_all_orders(host.traded[name].id)
+
+    def _cancel(self, order: ClientOrderId) -> None:
+        known = self._host.strategy.cache.order(order)
+        if known is None:
+            raise SettingsError(f"no order {order} in this run; buy(), target() etc. return its id")
+        if not known.is_closed:  # it may have filled a moment ago: nothing is left to cancel
+            self._host.strategy.cancel_order(order)
 
     def _size(self, quantity: Number, traded: Any) -> Decimal:
         size = exact(quantity, "quantity")

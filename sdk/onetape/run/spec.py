@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -135,7 +136,7 @@ def _again(instance: Any, params: Mapping[str, Any]) -> Callable[[], Any]:
     if isinstance(instance, Strategy):
         assign(instance, params)
         if kind.__init__ is Strategy.__init__:
-            return lambda: kind(**instance.params)
+            return lambda: _alike(instance)
     fresh = [instance]
 
     def make() -> Any:
@@ -149,9 +150,20 @@ def _again(instance: Any, params: Mapping[str, Any]) -> Callable[[], Any]:
     return make
 
 
+def _alike(instance: Strategy) -> Strategy:
+    made = type(instance)(**instance.params)
+    vars(made).update(copy.deepcopy(vars(instance)))  # what was set on it by hand
+    return made
+
+
 def _cash(cash: Any, currency: str) -> tuple[tuple[str, Decimal], ...]:
     given = cash if isinstance(cash, Mapping) else {currency: cash}
-    exact = tuple((code, Decimal(str(amount))) for code, amount in given.items())
+    try:
+        exact = tuple((code, Decimal(str(amount))) for code, amount in given.items())
+    except ArithmeticError:
+        raise SettingsError(
+            f"cash={cash!r} found, an amount or amounts by currency expected"
+        ) from None
     for code, amount in exact:
         if not amount.is_finite() or amount < 0:
             raise SettingsError(f"cash of {amount} {code} found, zero or more expected")
