@@ -41,11 +41,13 @@ def agree(got: np.ndarray, wanted: np.ndarray, ready: int) -> None:
 
 
 def ema(values: np.ndarray, period: int, alpha: float | None = None) -> np.ndarray:
+    """Return an exponential average that begins with the mean of the first `period` values."""
     alpha = 2 / (period + 1) if alpha is None else alpha
-    out = [values[0]]
-    for value in values[1:]:
-        out.append(alpha * value + (1 - alpha) * out[-1])
-    return np.array(out)
+    out = np.full(len(values), np.nan)
+    out[period - 1] = values[:period].mean()
+    for at in range(period, len(values)):
+        out[at] = alpha * values[at] + (1 - alpha) * out[at - 1]
+    return out
 
 
 def rolling(values: np.ndarray, period: int, what: Any) -> np.ndarray:
@@ -63,15 +65,15 @@ def test_a_field_other_than_the_close_may_be_averaged():
     agree(series(lambda s: s.sma(4, field="high")), rolling(HIGH, 4, np.mean), 4)
 
 
-def test_ema_starts_at_the_first_close_with_alpha_two_over_period_plus_one():
+def test_ema_begins_with_a_mean_and_goes_on_with_alpha_two_over_period_plus_one():
     agree(series(lambda s: s.ema(7)), ema(CLOSE, 7), 7)
 
 
-def test_atr_is_the_mean_of_the_last_true_ranges():
+def test_atr_is_wilders_average_of_true_ranges():
     before = np.concatenate(([CLOSE[0]], CLOSE[:-1]))
     true = np.maximum(HIGH, before) - np.minimum(LOW, before)
     true[0] = HIGH[0] - LOW[0]
-    agree(series(lambda s: s.atr(5)), rolling(true, 5, np.mean), 5)
+    agree(series(lambda s: s.atr(5)), ema(true, 5, 1 / 5), 5)
 
 
 def test_bollinger_bands_stand_population_deviations_from_the_mean_of_closes():
@@ -89,24 +91,20 @@ def test_bollinger_bands_stand_population_deviations_from_the_mean_of_closes():
 
 def test_macd_is_the_difference_of_two_emas_with_its_own_signal():
     line = ema(CLOSE, 4) - ema(CLOSE, 9)
-    got = series(lambda s: s.macd(4, 9, 3))
-    ready = int(np.flatnonzero(~np.isnan(got))[0])
-    assert ready >= 8
-    np.testing.assert_allclose(got[ready:], line[ready:], rtol=1e-9)
-    signal = series(lambda s: s.macd(4, 9, 3), lambda m: float(m.signal))
-    np.testing.assert_allclose(signal[ready:], ema(line, 3)[ready:], rtol=1e-6)
-    histogram = series(lambda s: s.macd(4, 9, 3), lambda m: float(m.histogram))
-    np.testing.assert_allclose(histogram[ready:], (got - signal)[ready:], atol=1e-9)
+    signal = np.concatenate((np.full(8, np.nan), ema(line[8:], 3)))
+    for name, wanted in (("value", line), ("signal", signal), ("histogram", line - signal)):
+        got = series(
+            lambda s: s.macd(4, 9, 3),
+            lambda m, name=name: float(m if name == "value" else getattr(m, name)),
+        )
+        agree(got, wanted, 11)
 
 
-def test_rsi_is_a_hundred_times_the_smoothed_gains_over_all_moves():
-    steps = np.diff(CLOSE, prepend=CLOSE[0])
-    gains, losses = ema(np.maximum(steps, 0), 6), ema(np.maximum(-steps, 0), 6)
-    wanted = 100 * gains / (gains + losses)
-    got = series(lambda s: s.rsi(6))
-    ready = int(np.flatnonzero(~np.isnan(got))[0])
-    assert ready >= 5
-    np.testing.assert_allclose(got[ready:], wanted[ready:], rtol=1e-9)
+def test_rsi_is_wilders_average_gain_over_all_moves_from_0_to_100():
+    steps = np.diff(CLOSE)
+    gains, losses = ema(np.maximum(steps, 0), 6, 1 / 6), ema(np.maximum(-steps, 0), 6, 1 / 6)
+    wanted = np.concatenate(([np.nan], 100 * gains / (gains + losses)))
+    agree(series(lambda s: s.rsi(6)), wanted, 7)
 
 
 def test_quotes_feed_indicators_with_their_mid():

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 from nautilus_trader import model as engine
 
 from onetape.errors import TapeError
 from onetape.tape import kinds
 
+Translate = Callable[[Any, str | None], kinds.Fact]
 _INITIALIZED = frozenset(
     [
         "type",
@@ -47,6 +47,9 @@ _INITIALIZED = frozenset(
 )
 
 
+_details: list[str] = []
+
+
 def _money(value: Any) -> tuple[Decimal, str]:
     return (Decimal(0), "") if value is None else (value.as_decimal(), value.currency.code)
 
@@ -59,13 +62,11 @@ def _ids(event: Any) -> tuple[str, str, str]:
     return str(event.client_order_id), str(event.instrument_id), str(event.strategy_id)
 
 
-def _initialized(event: Any) -> kinds.Fact:
+def _initialized(event: Any, _account: str | None) -> kinds.Fact:
     said = event.to_dict()
-    details = {
-        name: str(value)
-        for name, value in sorted(said.items())
-        if name not in _INITIALIZED and value is not None
-    }
+    if not _details:  # the engine names the same fields for every order
+        _details.extend(sorted(said.keys() - _INITIALIZED))
+    details = {name: str(said[name]) for name in _details if said[name] is not None}
     expire = said.get("expire_time")
     return kinds.OrderInitialized(
         said["client_order_id"],
@@ -88,12 +89,12 @@ def _initialized(event: Any) -> kinds.Fact:
     )
 
 
-def _filled(event: Any) -> kinds.Fact:
+def _filled(event: Any, account: str | None) -> kinds.Fact:
     commission, paid_in = _money(event.commission)
     currency = event.currency.code
     return kinds.OrderFilled(
         *_ids(event),
-        account=str(event.account_id),
+        account=account or str(event.account_id),
         venue_order_id=str(event.venue_order_id),
         trade_id=str(event.trade_id),
         side="BUY" if event.is_buy else "SELL",
@@ -106,7 +107,7 @@ def _filled(event: Any) -> kinds.Fact:
     )
 
 
-def _updated(event: Any) -> kinds.Fact:
+def _updated(event: Any, _account: str | None) -> kinds.Fact:
     said = event.to_dict()
     return kinds.OrderUpdated(
         *_ids(event),
@@ -116,19 +117,19 @@ def _updated(event: Any) -> kinds.Fact:
     )
 
 
-def _plain(fact: Callable[..., kinds.Fact]) -> Callable[[Any], kinds.Fact]:
-    return lambda event: fact(*_ids(event))
+def _plain(fact: Callable[..., kinds.Fact]) -> Translate:
+    return lambda event, _: fact(*_ids(event))
 
 
-def _reasoned(fact: Callable[..., kinds.Fact]) -> Callable[[Any], kinds.Fact]:
-    return lambda event: fact(*_ids(event), str(event.reason))
+def _reasoned(fact: Callable[..., kinds.Fact]) -> Translate:
+    return lambda event, _: fact(*_ids(event), str(event.reason))
 
 
-_TRANSLATE: dict[type, Callable[[Any], kinds.Fact]] = {
+_TRANSLATE: dict[type, Translate] = {
     engine.OrderInitialized: _initialized,
-    engine.OrderSubmitted: lambda e: kinds.OrderSubmitted(*_ids(e), str(e.account_id)),
-    engine.OrderAccepted: lambda e: kinds.OrderAccepted(
-        *_ids(e), str(e.account_id), str(e.venue_order_id)
+    engine.OrderSubmitted: lambda e, a: kinds.OrderSubmitted(*_ids(e), a or str(e.account_id)),
+    engine.OrderAccepted: lambda e, a: kinds.OrderAccepted(
+        *_ids(e), a or str(e.account_id), str(e.venue_order_id)
     ),
     engine.OrderFilled: _filled,
     engine.OrderDenied: _reasoned(kinds.OrderDenied),
@@ -136,7 +137,7 @@ _TRANSLATE: dict[type, Callable[[Any], kinds.Fact]] = {
     engine.OrderModifyRejected: _reasoned(kinds.OrderModifyRejected),
     engine.OrderCancelRejected: _reasoned(kinds.OrderCancelRejected),
     engine.OrderEmulated: _plain(kinds.OrderEmulated),
-    engine.OrderReleased: lambda e: kinds.OrderReleased(
+    engine.OrderReleased: lambda e, _: kinds.OrderReleased(
         *_ids(e), _exact(e.to_dict().get("released_price"))
     ),
     engine.OrderTriggered: _plain(kinds.OrderTriggered),
@@ -145,7 +146,7 @@ _TRANSLATE: dict[type, Callable[[Any], kinds.Fact]] = {
     engine.OrderUpdated: _updated,
     engine.OrderCanceled: _plain(kinds.OrderCanceled),
     engine.OrderExpired: _plain(kinds.OrderExpired),
-    engine.OrderFillVoided: lambda e: kinds.OrderVoided(
+    engine.OrderFillVoided: lambda e, _: kinds.OrderVoided(
         *_ids(e), str(e.trade_id), str(getattr(e, "reason", ""))
     ),
 }
@@ -162,7 +163,4 @@ def fact_of(event: Any, account: str | None = None) -> kinds.Fact:
     if translate is None:
         known = ", ".join(sorted(kind.__name__ for kind in _TRANSLATE))
         raise TapeError(f"the engine sent {type(event).__name__}; the tape knows {known}")
-    fact = translate(event)
-    if account is not None and hasattr(fact, "account"):
-        return msgspec.structs.replace(fact, account=account)
-    return fact
+    return translate(event, account)

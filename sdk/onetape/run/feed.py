@@ -21,7 +21,7 @@ import polars as pl
 import pyarrow as pa
 
 from onetape.market import layout
-from onetape.market.blocks import Block
+from onetape.market.blocks import Block, ints
 from onetape.market.dataset import Dataset
 
 PLENTY = 1_000_000_000  # units offered by an opening quote: an open fills any size
@@ -139,7 +139,7 @@ class _Lane:
         return out
 
     def _made(self, batch: pa.RecordBatch) -> tuple[Any, list[Any]]:
-        ts = batch.column("ts_init").cast(pa.int64()).to_numpy()
+        ts = ints(batch.column("ts_init"))
         objects = layout.to_objects(batch)
         source = self._source
         if not source.adds:
@@ -183,7 +183,7 @@ def open_times(dataset: Dataset, ts: Any, before: int | None) -> Any:
 def begins(source: Source) -> int:
     """Return when a source's first row is (ns UTC); of bars that are opened, when it opens."""
     batch = next(iter(source.dataset.batches(rows=1)))
-    ts = batch.column("ts_init").cast(pa.int64()).to_numpy()
+    ts = ints(batch.column("ts_init"))
     return int((open_times(source.dataset, ts, None) if source.adds else ts)[0])
 
 

@@ -5,7 +5,9 @@ A price-like indicator (moving average, bands, ATR, MACD) is always in today's s
 is fed prices carried forward over splits, and its value is carried back, so that a split makes
 no jump. A scale-free one (RSI) needs no such care.
 
-Source   formulas are those of the engine's indicators; RSI is shown on 0 to 100.
+Source   the engine's indicators. An exponential average begins with the simple mean of its first
+         `period` values and goes on with alpha = 2 / (period + 1); RSI (0 to 100) and ATR are
+         Wilder's (1978): the same beginning, alpha = 1 / period.
 """
 
 from __future__ import annotations
@@ -77,6 +79,7 @@ class Indicator(Line):
         "_lines",
         "_main",
         "_native",
+        "_plain",
         "_price_like",
         "_ready",
     )
@@ -97,12 +100,17 @@ class Indicator(Line):
         self._native = native  # the engine's handle_bar reads just these fields
         self._factor = 1.0
         self._ready = False
+        self._plain = False
         self._main: Reader | None = None
         self._lines: tuple[tuple[Line, Reader], ...] = ()
 
     def update_bar(self, bar: Any) -> None:
         """Take in a bar."""
         source = self._engine
+        if self._plain:  # the common case on the hottest path: one value, no split so far
+            source.handle_bar(bar)
+            self.previous, self.value = self.value, source.value
+            return
         if self._native and self._factor == 1.0:
             source.handle_bar(bar)
         else:
@@ -120,6 +128,8 @@ class Indicator(Line):
             if not self._engine.initialized:
                 return
             self._ready = True
+            self._plain = self._native and self._main is None and not self._lines
+            self._plain = self._plain and self._factor == 1.0
         self.previous = self.value
         value = self._engine.value if self._main is None else self._main()
         self.value = value if self._factor == 1.0 else value / self._scale
@@ -133,6 +143,7 @@ class Indicator(Line):
     def split(self, ratio: float) -> None:
         """Carry on over a split: values now held become values in the new shares."""
         self._factor *= ratio
+        self._plain = False
         if self._price_like:
             for line in (self, *[line for line, _ in self._lines]):
                 line.value = None if line.value is None else line.value / ratio
@@ -187,16 +198,16 @@ def _positive(label: str, period: int) -> int:
 
 
 def _rsi(period: int, field: str = "close") -> Indicator:
-    source = engine.RelativeStrengthIndex(_positive("rsi", period))
-    made = Indicator(
+    wilder = engine.MovingAverageType.Wilder
+    source = engine.RelativeStrengthIndex(_positive("rsi", period), wilder)
+    return Indicator(
         f"rsi({period})", source, fields=(field,), price_like=False, native=field == "close"
     )
-    made._main = lambda: source.value * 100.0
-    return made
 
 
 def _atr(period: int) -> Indicator:
-    source = engine.AverageTrueRange(_positive("atr", period))
+    wilder = engine.MovingAverageType.Wilder
+    source = engine.AverageTrueRange(_positive("atr", period), wilder)
     return Indicator(f"atr({period})", source, fields=("high", "low", "close"))
 
 
