@@ -21,6 +21,9 @@ ENDED = frozenset(
     (engine.OrderDenied, engine.OrderRejected, engine.OrderCanceled, engine.OrderExpired)
 )
 TRIGGERED = frozenset((engine.OrderType.STOP_LIMIT, engine.OrderType.LIMIT_IF_TOUCHED))
+ANNOUNCED = frozenset(  # brought in the middle of a command: the engine's cache cannot be read
+    (engine.OrderSubmitted, engine.OrderPendingUpdate, engine.OrderPendingCancel)
+)
 Handler = Callable[..., None]
 
 
@@ -88,7 +91,7 @@ class OrderWatch:
             if event.order_type in TRIGGERED:
                 self._untold.add(event.client_order_id)
             return
-        if event.client_order_id in self._untold:
+        if event.client_order_id in self._untold and kind not in ANNOUNCED:
             self._tell(event.client_order_id)
         recorder.capture(event)
         if event.client_order_id in recorder.ignored:

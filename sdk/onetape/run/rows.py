@@ -82,12 +82,13 @@ class RowWatch:
     def bars(self, body: Handler | None) -> Handler:
         """Wrap on_bar."""
         host, asked, bound = self._host, self._asked, self._host.bound
-        release = host.commands.release if host.stage.hold_until != "open" else None
+        release, held = host.commands.release, host.commands.waiting.held
+        every = host.stage.hold_until == "bar"  # each bar is a moment, whether or not orders wait
 
         def handle(bar: Any) -> None:
             host.now = bar
             try:
-                if release is not None:
+                if every or held:
                     release(bar.bar_type.instrument_id, bar.ts_init)
                 if bound:
                     for indicator in bound.get(bar.bar_type, ()):

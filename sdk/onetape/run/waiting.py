@@ -15,6 +15,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nautilus_trader.model import Bar
+
 if TYPE_CHECKING:
     from onetape.run.host import Host
 
@@ -33,7 +35,7 @@ class Waiting:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._held: defaultdict[Any, list[Held]] = defaultdict(list)
+        self.held: defaultdict[Any, list[Held]] = defaultdict(list)  # empty when no order waits
         self._moment: dict[Any, int] = {}  # the latest open or close that orders were sent for
         sources = host.stage.sources
         ticked = {s.instrument_id for s in sources if s.kind != "bars"}
@@ -53,7 +55,7 @@ class Waiting:
         stage = self._host.stage
         later = int(stage.hold_until == "bar")  # the next bar is not one of this very time
         due = self._host.clock.timestamp_ns() + stage.latency_ns + later
-        self._held[instrument_id].append(Held(orders, decision, go, due))
+        self.held[instrument_id].append(Held(orders, decision, go, due))
         return True
 
     def _may_go(self, instrument_id: Any) -> bool:
@@ -64,22 +66,31 @@ class Waiting:
         if host.stage.hold_until:
             reacts = host.orders.behind(host.now) is not None
             return reacts and self._moment.get(instrument_id) == now
+        row = host.now
+        if isinstance(row, Bar) and row.bar_type.instrument_id == instrument_id:
+            return row.ts_init == now
         seen = (host.strategy.cache.bar(each) for each in self._bars[instrument_id])
         return any(bar is not None and bar.ts_init == now for bar in seen)
 
     def due(self, instrument_id: Any, now: int) -> list[Held]:
         """Take out what may be sent for an instrument at its moment `now`."""
         self._moment[instrument_id] = now
-        waiting = self._held.get(instrument_id)
+        waiting = self.held.get(instrument_id)
         if not waiting:
             return []
-        self._held[instrument_id] = [held for held in waiting if held.due > now]
+        self._keep(instrument_id, [held for held in waiting if held.due > now])
         return [held for held in waiting if held.due <= now]
+
+    def _keep(self, instrument_id: Any, held: list[Held]) -> None:
+        if held:
+            self.held[instrument_id] = held
+        else:
+            self.held.pop(instrument_id, None)
 
     def drop(self, order: str | None = None, instrument: str | None = None) -> bool:
         """Forget held orders, one by id or all of an instrument's; say whether there were any."""
         dropped = False
-        for held_for, waiting in self._held.items():
+        for held_for, waiting in list(self.held.items()):
             if order is None and instrument not in (None, str(held_for)):
                 continue
             kept: list[Held] = []
@@ -91,11 +102,11 @@ class Waiting:
                 dropped = True
                 for each in ids:
                     self._host.exposure.ended(each)
-            self._held[held_for] = kept
+            self._keep(held_for, kept)
         return dropped
 
     def replace(self, instrument_id: Any, change: Callable[[Any], Any]) -> None:
         """Put changed orders in the place of held ones (a split came between)."""
-        waiting = self._held.get(instrument_id, [])
+        waiting = self.held.get(instrument_id, [])
         for at, held in enumerate(waiting):
             waiting[at] = held._replace(orders=[change(order) for order in held.orders])

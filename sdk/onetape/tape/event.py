@@ -20,7 +20,7 @@ from onetape.tape.kinds import VERSION, AnyFact, tag_of
 GENESIS = bytes(32)
 
 
-class Lineage(msgspec.Struct, frozen=True, array_like=True):
+class Lineage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a derived fact comes from.
 
     `source` is a dataset's fingerprint (or a feed's name); `ts` the `ts_event` of the row that
@@ -36,7 +36,7 @@ class Lineage(msgspec.Struct, frozen=True, array_like=True):
     calculation: str
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """A fact on the tape. `seq` starts at 1 and has no gaps; `cause` is an earlier `seq`."""
 
     seq: int

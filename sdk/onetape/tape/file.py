@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 from onetape.errors import TapeError
 
@@ -21,13 +20,12 @@ def save(raws: Sequence[bytes], fingerprint: str, path: Path) -> None:
     table = pa.table({"seq": pa.array(range(1, len(raws) + 1), pa.int64()), "raw": list(raws)})
     said = {"format": FORMAT, "fingerprint": fingerprint, "events": str(len(raws))}
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
+    name = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         pq.write_table(table.replace_schema_metadata(said), name, compression="zstd")
-        Path(name).replace(path)
+        name.replace(path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
 
 
 def load(path: Path) -> tuple[list[bytes], str]:
@@ -40,10 +38,15 @@ def load(path: Path) -> tuple[list[bytes], str]:
 
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as err:
+    except (OSError, ValueError, pa.ArrowException) as err:  # a path, footer or page cannot be read
         raise TapeError(f"{path} is not a saved recording: {err}") from err
-    said = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    if said.get("format") != FORMAT:
-        found = said.get("format", "no format mark")
+    said: dict[bytes, bytes] = table.schema.metadata or {}
+    if said.get(b"format") != FORMAT.encode():
+        found = said.get(b"format", b"no format mark").decode(errors="replace")
         raise TapeError(f"{path} holds {found}, expected {FORMAT}; was it saved by Run.save?")
-    return table.column("raw").to_pylist(), said["fingerprint"]
+    if "raw" not in table.column_names or b"fingerprint" not in said:
+        raise TapeError(f"{path} lacks its events or its fingerprint: it was changed or cut")
+    raws = table.column("raw").to_pylist()
+    if not all(isinstance(raw, bytes) for raw in raws):
+        raise TapeError(f"{path} holds something else than the bytes of events: it was changed")
+    return raws, said[b"fingerprint"].decode(errors="replace")

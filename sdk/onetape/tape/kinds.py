@@ -22,8 +22,11 @@ Scalar = str | int | float | bool | None
 VERSION = 1
 
 
-class Fact(msgspec.Struct, frozen=True, tag_field="kind", omit_defaults=False):
-    """Base of every recorded fact; the tag stands in `kind` when written."""
+class Fact(msgspec.Struct, frozen=True, tag_field="kind", gc=False):
+    """Base of every recorded fact; the tag stands in `kind` when written.
+
+    Facts hold no cycles, so the collector need not walk the many that a run makes (gc=False).
+    """
 
 
 class DatasetRef(msgspec.Struct, frozen=True):
@@ -43,7 +46,7 @@ class DatasetRef(msgspec.Struct, frozen=True):
     findings: tuple[str, ...] = ()
 
 
-class RunOpened(Fact, frozen=True, tag="run.opened"):
+class RunOpened(Fact, frozen=True, gc=False, tag="run.opened"):
     """Everything that is needed to run this again."""
 
     strategy: str
@@ -59,27 +62,27 @@ class RunOpened(Fact, frozen=True, tag="run.opened"):
     recipe: str = ""  # the run's terms as JSON, for the room that made it to run it again
 
 
-class RunClosed(Fact, frozen=True, tag="run.closed"):
+class RunClosed(Fact, frozen=True, gc=False, tag="run.closed"):
     """The run's last word; `status` is completed or failed."""
 
     status: str
     detail: str = ""
 
 
-class CashDeposited(Fact, frozen=True, tag="cash.deposited"):
+class CashDeposited(Fact, frozen=True, gc=False, tag="cash.deposited"):
     account: str
     currency: str
     amount: Decimal
 
 
-class SignalNoted(Fact, frozen=True, tag="signal.noted"):
+class SignalNoted(Fact, frozen=True, gc=False, tag="signal.noted"):
     strategy: str
     name: str
     value: float
     instrument: str | None = None
 
 
-class DecisionMade(Fact, frozen=True, tag="decision.made"):
+class DecisionMade(Fact, frozen=True, gc=False, tag="decision.made"):
     """What a strategy or a person wanted, and why; orders that follow name it as cause."""
 
     strategy: str
@@ -91,7 +94,7 @@ class DecisionMade(Fact, frozen=True, tag="decision.made"):
     why: str = ""
 
 
-class RiskDenied(Fact, frozen=True, tag="risk.denied"):
+class RiskDenied(Fact, frozen=True, gc=False, tag="risk.denied"):
     """A limit refused an order before it left; observed and threshold in the limit's unit."""
 
     strategy: str
@@ -103,7 +106,7 @@ class RiskDenied(Fact, frozen=True, tag="risk.denied"):
     quantity: Decimal
 
 
-class OrderFact(Fact, frozen=True):
+class OrderFact(Fact, frozen=True, gc=False):
     """Base of what happens to one order."""
 
     client_order_id: str
@@ -111,7 +114,7 @@ class OrderFact(Fact, frozen=True):
     strategy: str
 
 
-class OrderInitialized(OrderFact, frozen=True, tag="order.initialized"):
+class OrderInitialized(OrderFact, frozen=True, gc=False, tag="order.initialized"):
     side: Side
     type: str
     quantity: Decimal
@@ -128,66 +131,66 @@ class OrderInitialized(OrderFact, frozen=True, tag="order.initialized"):
     details: dict[str, str] = {}  # what else the engine says: offsets, emulation, algorithm
 
 
-class OrderSubmitted(OrderFact, frozen=True, tag="order.submitted"):
+class OrderSubmitted(OrderFact, frozen=True, gc=False, tag="order.submitted"):
     account: str
 
 
-class OrderAccepted(OrderFact, frozen=True, tag="order.accepted"):
+class OrderAccepted(OrderFact, frozen=True, gc=False, tag="order.accepted"):
     account: str
     venue_order_id: str
 
 
-class OrderDenied(OrderFact, frozen=True, tag="order.denied"):
+class OrderDenied(OrderFact, frozen=True, gc=False, tag="order.denied"):
     reason: str
 
 
-class OrderRejected(OrderFact, frozen=True, tag="order.rejected"):
+class OrderRejected(OrderFact, frozen=True, gc=False, tag="order.rejected"):
     reason: str
 
 
-class OrderEmulated(OrderFact, frozen=True, tag="order.emulated"):
+class OrderEmulated(OrderFact, frozen=True, gc=False, tag="order.emulated"):
     pass
 
 
-class OrderReleased(OrderFact, frozen=True, tag="order.released"):
+class OrderReleased(OrderFact, frozen=True, gc=False, tag="order.released"):
     released_price: Decimal | None = None
 
 
-class OrderTriggered(OrderFact, frozen=True, tag="order.triggered"):
+class OrderTriggered(OrderFact, frozen=True, gc=False, tag="order.triggered"):
     pass
 
 
-class OrderPendingUpdate(OrderFact, frozen=True, tag="order.pending_update"):
+class OrderPendingUpdate(OrderFact, frozen=True, gc=False, tag="order.pending_update"):
     pass
 
 
-class OrderPendingCancel(OrderFact, frozen=True, tag="order.pending_cancel"):
+class OrderPendingCancel(OrderFact, frozen=True, gc=False, tag="order.pending_cancel"):
     pass
 
 
-class OrderModifyRejected(OrderFact, frozen=True, tag="order.modify_rejected"):
+class OrderModifyRejected(OrderFact, frozen=True, gc=False, tag="order.modify_rejected"):
     reason: str
 
 
-class OrderCancelRejected(OrderFact, frozen=True, tag="order.cancel_rejected"):
+class OrderCancelRejected(OrderFact, frozen=True, gc=False, tag="order.cancel_rejected"):
     reason: str
 
 
-class OrderUpdated(OrderFact, frozen=True, tag="order.updated"):
+class OrderUpdated(OrderFact, frozen=True, gc=False, tag="order.updated"):
     quantity: Decimal
     price: Decimal | None = None
     trigger_price: Decimal | None = None
 
 
-class OrderCanceled(OrderFact, frozen=True, tag="order.canceled"):
+class OrderCanceled(OrderFact, frozen=True, gc=False, tag="order.canceled"):
     pass
 
 
-class OrderExpired(OrderFact, frozen=True, tag="order.expired"):
+class OrderExpired(OrderFact, frozen=True, gc=False, tag="order.expired"):
     pass
 
 
-class OrderFilled(OrderFact, frozen=True, tag="order.filled"):
+class OrderFilled(OrderFact, frozen=True, gc=False, tag="order.filled"):
     """One execution; `commission` is what was paid (a rebate is negative)."""
 
     account: str
@@ -202,14 +205,14 @@ class OrderFilled(OrderFact, frozen=True, tag="order.filled"):
     liquidity: str  # MAKER, TAKER or NO_LIQUIDITY_SIDE
 
 
-class OrderVoided(OrderFact, frozen=True, tag="order.voided"):
+class OrderVoided(OrderFact, frozen=True, gc=False, tag="order.voided"):
     """A fill was taken back by the venue."""
 
     trade_id: str
     reason: str = ""
 
 
-class SplitApplied(Fact, frozen=True, tag="action.split"):
+class SplitApplied(Fact, frozen=True, gc=False, tag="action.split"):
     """Each share became `ratio` shares: holdings and working orders of the account rescale."""
 
     account: str
@@ -217,7 +220,7 @@ class SplitApplied(Fact, frozen=True, tag="action.split"):
     ratio: Decimal
 
 
-class DividendPaid(Fact, frozen=True, tag="action.dividend"):
+class DividendPaid(Fact, frozen=True, gc=False, tag="action.dividend"):
     """`amount` per share held (owed, when short) at the start of the ex-date."""
 
     account: str
@@ -226,7 +229,7 @@ class DividendPaid(Fact, frozen=True, tag="action.dividend"):
     currency: str
 
 
-class AccountOpened(Fact, frozen=True, tag="account.opened"):
+class AccountOpened(Fact, frozen=True, gc=False, tag="account.opened"):
     account: str
     type: str  # cash or margin
     base_currency: str | None

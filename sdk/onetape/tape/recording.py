@@ -23,6 +23,7 @@ from onetape.tape.kinds import AnyFact, Fact, RunOpened, tag_of
 if TYPE_CHECKING:
     import polars as pl
 
+OUTER = ("ts_event", "ts_init", "stream", "cause", "lineage", "version")
 BRIEF = 400  # characters of an event in a difference
 
 
@@ -39,11 +40,7 @@ class Recording(Sequence[Event]):
     def of(cls, events: Iterable[Event]) -> Recording:
         """Build a recording from events; checks their order."""
         kept = list(events)
-        for at, event in enumerate(kept, 1):
-            if event.seq != at:
-                raise BrokenTape(event.seq, f"found where seq {at} was expected")
-            if event.cause is not None and not 0 < event.cause < event.seq:
-                raise BrokenTape(event.seq, f"its cause {event.cause} is not an earlier event")
+        _in_order(kept)
         made = cls([encode(event) for event in kept])
         made.__dict__["_events"] = tuple(kept)
         return made
@@ -51,9 +48,7 @@ class Recording(Sequence[Event]):
     @cached_property
     def _events(self) -> tuple[Event, ...]:
         events = tuple(decode(raw) for raw in self._raws)
-        for at, event in enumerate(events, 1):
-            if event.seq != at:
-                raise BrokenTape(event.seq, f"found where seq {at} was expected")
+        _in_order(events)
         return events
 
     def __len__(self) -> int:
@@ -114,10 +109,10 @@ class Recording(Sequence[Event]):
             chain.append(self.seq(cause))
         return chain
 
-    @property
+    @cached_property
     def opened(self) -> RunOpened:
         """The run's first fact: code, parameters, data and conventions."""
-        if self._events and isinstance(fact := self._events[0].fact, RunOpened):
+        if self._raws and isinstance(fact := decode(self._raws[0]).fact, RunOpened):
             return fact
         raise TapeError("this recording does not begin with run.opened: it is not a run's tape")
 
@@ -163,6 +158,14 @@ class Recording(Sequence[Event]):
         if loaded.fingerprint != fingerprint:
             raise BrokenTape(0, f"{path} was changed after it was saved: fingerprints differ")
         return loaded
+
+
+def _in_order(events: Sequence[Event]) -> None:
+    for at, event in enumerate(events, 1):
+        if event.seq != at:
+            raise BrokenTape(event.seq, f"found where seq {at} was expected")
+        if event.cause is not None and not 0 < event.cause < at:
+            raise BrokenTape(at, f"its cause {event.cause} is not an earlier event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +214,7 @@ def _fields(left: Event | None, right: Event | None) -> tuple[str, ...]:
         return ()
     if left.kind != right.kind:
         return ("kind",)
-    outer = [
-        n
-        for n in ("ts_event", "ts_init", "stream", "cause", "lineage")
-        if getattr(left, n) != getattr(right, n)
-    ]
+    outer = [n for n in OUTER if getattr(left, n) != getattr(right, n)]
     return tuple(outer + _fact_fields(left.fact, right.fact))
 
 
