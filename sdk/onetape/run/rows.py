@@ -83,6 +83,8 @@ class RowWatch:
         """Wrap on_bar."""
         host, asked, bound = self._host, self._asked, self._host.bound
         release, held = host.commands.release, host.commands.waiting.held
+        if host.stage.hold_until == "open":
+            held = {}  # what waits for an open is not let go at a close
         every = host.stage.hold_until == "bar"  # each bar is a moment, whether or not orders wait
 
         def handle(bar: Any) -> None:
