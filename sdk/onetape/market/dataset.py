@@ -23,7 +23,7 @@ import pyarrow as pa
 from onetape.errors import EmptyRange, MarketDataError
 from onetape.market import actions as corporate
 from onetape.market import layout
-from onetape.market.blocks import Block
+from onetape.market.blocks import Block, ints
 from onetape.market.fingerprint import fingerprint, header
 from onetape.market.instruments import Instrument
 from onetape.market.manifest import Card
@@ -53,10 +53,11 @@ class Memory:
         """See `Store`."""
         first, stop = 0, self.table.num_rows
         if stop and (start is not None or end is not None):
-            ts = self.table["ts_init"].cast(pa.int64()).to_numpy()
+            ts = ints(self.table["ts_init"])
             first = 0 if start is None else int(ts.searchsorted(start))
             stop = stop if end is None else int(ts.searchsorted(end))
-        yield from self.table.slice(first, max(0, stop - first)).to_batches(rows)
+        for at in range(first, stop, rows):
+            yield from self.table.slice(at, min(rows, stop - at)).to_batches()
 
     def lazy(self) -> pl.LazyFrame:
         """See `Store`."""

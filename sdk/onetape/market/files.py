@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from onetape.errors import MarketDataError
 from onetape.market import layout
-from onetape.market.blocks import Block
+from onetape.market.blocks import Block, ints
 from onetape.market.manifest import DataFile
 
 FILE_ROWS = 16_777_216
@@ -153,7 +153,7 @@ def _meets(parquet: Any, group: int, span: tuple[int | None, int | None]) -> boo
 
 
 def _within(batch: pa.RecordBatch, start: int | None, end: int | None) -> pa.RecordBatch:
-    ts = batch.column("ts_init").cast(pa.int64()).to_numpy()
+    ts = ints(batch.column("ts_init"))
     first = 0 if start is None else int(ts.searchsorted(start))
     stop = len(ts) if end is None else int(ts.searchsorted(end))
     return batch.slice(first, max(0, stop - first))

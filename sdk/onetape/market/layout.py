@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from onetape.errors import MarketDataError
-from onetape.market.blocks import COLUMNS, SIDES, Block, Ints
+from onetape.market.blocks import COLUMNS, SIDES, Block, Ints, ints
 from onetape.market.instruments import Instrument
 
 SCALE = 16
@@ -107,14 +107,14 @@ def from_batch(batch: pa.RecordBatch) -> Block:
         else:
             small = "size" in name or name == "volume"
             values.append(narrow(column, sizes if small else prices, name))
-    ts = batch.column("ts_event").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    ts = ints(batch.column("ts_event"))
     return Block(ts, tuple(values), ids)
 
 
 def _sides(column: Any) -> Ints:
     names = column.dictionary.to_pylist()
     code = np.array([SIDES.index(n) for n in names] or [0], dtype=np.int64)
-    return code[column.indices.to_numpy(zero_copy_only=False)]
+    return code[ints(column.indices.cast(pa.int64()))]
 
 
 def _contiguous(values: Ints) -> Ints:
