@@ -117,3 +117,27 @@ def test_to_dict_is_plain_and_names_the_fingerprint(run):
     said = json.loads(json.dumps(run.to_dict()))
     assert said["fingerprint"] == run.fingerprint
     assert said["stats"]["final_equity"] == pytest.approx(float(run.final_equity))
+
+
+def test_cash_in_a_second_currency_is_valued_before_its_first_rate() -> None:
+    import datetime as dt
+
+    import polars as pl
+
+    days = [dt.date(2024, 1, d) for d in (2, 3, 4)]
+    shares = pl.DataFrame({"date": days, **{c: [10.0, 11.0, 12.0] for c in ("open", "high", "low")}})
+    shares = shares.with_columns(close=pl.col("open"), volume=pl.lit(100))
+    rates = shares.with_columns(pl.col("open", "high", "low", "close") / 10)
+    data = [
+        ot.Dataset.from_frame(shares, instrument=ot.equity("A.XNAS"), kind="bars", step="1-DAY"),
+        ot.Dataset.from_frame(
+            rates, instrument=ot.fx("EUR/USD.SIM"), kind="bars", step="1-DAY", stamp="open"
+        ),
+    ]
+
+    class Nothing(ot.Strategy):
+        pass
+
+    run = ot.backtest(Nothing, data, cash={"USD": 100, "EUR": 50}, currency="USD")
+    assert run.equity["equity"][0] == 150
+    assert run.final_equity == 160

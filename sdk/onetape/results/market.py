@@ -89,7 +89,15 @@ def infos_of(instruments: Sequence[str]) -> dict[str, InstrumentInfo]:
 def rates(datasets: Sequence[Dataset], lines: Marks) -> Marks:
     """Return the rates among the run's instruments, under names such as "EUR/USD"."""
     pairs = {d.instrument.id: d.instrument for d in datasets if d.instrument.kind == "fx"}
-    return {f"{i.base_currency}/{i.currency}": lines[name] for name, i in pairs.items()}
+    return {
+        f"{i.base_currency}/{i.currency}": _from_the_start(lines[name]) for name, i in pairs.items()
+    }
+
+
+def _from_the_start(line: tuple[Any, list[Decimal]]) -> tuple[Any, list[Decimal]]:
+    """Have a series' first rate rule before it too: cash is worth something from the first day."""
+    times, prices = line
+    return np.concatenate(([0], times)), [prices[0], *prices]
 
 
 def trades_all_week(datasets: Sequence[Dataset]) -> bool:

@@ -15,8 +15,12 @@ COUNTED = {"quantity", "filled"}  # units, not money: no cents are shown when th
 PERCENT = {
     "total_return", "annual_return", "volatility", "max_drawdown", "var_95", "es_95", "win_rate",
     "exposure_time",
+    "best_trade",
+    "worst_trade",
+    "avg_trade",
+    "probabilistic_sharpe",
 }  # fmt: skip
-MONEY = {"final_equity", "fees", "expectancy", "best_trade", "worst_trade", "avg_trade"}
+MONEY = {"final_equity", "fees", "expectancy"}
 SHOWN = (
     "final_equity", "total_return", "annual_return", "volatility", "sharpe", "sortino", "calmar",
     "max_drawdown", "win_rate", "profit_factor", "trades", "fees",

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from onetape.run.host import Host
 
 
+SIZES_KEPT = 1_024  # engine quantities at hand: strategies trade the same few sizes
+
+
 class Traded:
     """An instrument as the engine has it, with the exact figures that sizing needs."""
 
@@ -34,10 +37,16 @@ class Traded:
         self.tick: Decimal = instrument.price_increment.as_decimal()
         self.multiplier: Decimal = instrument.multiplier.as_decimal()
         self.currency: str = instrument.quote_currency.code
+        self._sizes: dict[Decimal, Any] = {}
 
     def quantity(self, size: Decimal) -> Any:
         """Return `size` as the engine's quantity."""
-        return self.instrument.make_qty(size)
+        made = self._sizes.get(size)
+        if made is None:
+            if len(self._sizes) >= SIZES_KEPT:
+                self._sizes.clear()
+            made = self._sizes[size] = self.instrument.make_qty(size)
+        return made
 
     def price(self, value: Any) -> Any:
         """Return `value` as the engine's price; SettingsError when it is not on a tick."""
@@ -77,7 +86,13 @@ class Commands:
     def send(self, order: Any, decision: int, *args: Any, **kwargs: Any) -> None:
         """Send an order, or hold it until its time; `decision` is the seq of its cause."""
         if not self._host.refused(order, decision):
-            self._leave([order], decision, lambda it: self._submit(it[0], *args, **kwargs))
+            go = self._submit_one
+            if args or kwargs:
+                go = lambda it: self._submit(it[0], *args, **kwargs)  # noqa: E731
+            self._leave([order], decision, go)
+
+    def _submit_one(self, orders: list[Any]) -> None:
+        self._submit(orders[0])
 
     def send_list(self, listed: Any, decision: int, *args: Any, **kwargs: Any) -> None:
         """Send orders that belong together."""
@@ -95,13 +110,11 @@ class Commands:
         for order in orders:
             if order.parent_order_id is None:
                 size = order.quantity.as_decimal()
+                signed = size if order.is_buy else -size
+                at_once = order.order_type == OrderType.MARKET
+                what = (host.name, str(order.instrument_id), signed)
                 host.exposure.sent(
-                    str(order.client_order_id),
-                    host.name,
-                    str(order.instrument_id),
-                    size if order.is_buy else -size,
-                    at_once=order.order_type == OrderType.MARKET,
-                    reduces=order.is_reduce_only,
+                    str(order.client_order_id), *what, at_once=at_once, reduces=order.is_reduce_only
                 )
         if not self.waiting.takes(orders, decision, go):
             self._go(orders, decision, go)

@@ -14,7 +14,7 @@ from typing import Any
 
 from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.common import LogLevel
-from nautilus_trader.config import LoggerConfig
+from nautilus_trader.config import LoggerConfig, PortfolioConfig
 from nautilus_trader.execution import StaticLatencyModel
 from nautilus_trader.model import AccountType, BookType, Currency, Money, OmsType, Venue
 from nautilus_trader.risk import RiskEngineConfig
@@ -55,6 +55,7 @@ def build(instruments: Iterable[Instrument], terms: Terms) -> BacktestEngine:
         risk_engine=RiskEngineConfig(
             max_order_submit_rate=UNLIMITED, max_order_modify_rate=UNLIMITED
         ),
+        portfolio=PortfolioConfig(equity_curve=False),  # ours is folded from the tape
     )
     made = BacktestEngine(config)
     listed = list(instruments)

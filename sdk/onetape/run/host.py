@@ -98,7 +98,7 @@ class Host:
         for name, body in bodies.items():
             wrap = self.orders.special if name[:9] == "on_order_" else self._event_handler
             setattr(strategy, name, wrap(name, body))
-        strategy.on_start = self._start_handler(bodies.get("on_start"), frozenset(bodies))
+        strategy.on_start = self._start_handler(bodies)
         strategy.on_order_event = self.orders.general(bodies.get("on_order_event"))
         self.rows.attach()
         strategy.on_bar = self.rows.bars(bodies.get("on_bar"))
@@ -153,13 +153,14 @@ class Host:
 
         return call
 
-    def _start_handler(self, body: Handler | None, handled: frozenset[str]) -> Handler:
+    def _start_handler(self, bodies: dict[str, Handler]) -> Handler:
         def start() -> None:
             self.name = str(self.strategy.strategy_id)
             try:
-                if body is not None:
-                    body()
-                self.rows.subscribe(handled)
+                if "on_start" in bodies:
+                    bodies["on_start"]()
+                self.rows.subscribe(frozenset(bodies))
+                self.rows.thin(bodies)
             except BaseException as err:
                 self.fail(err, "on_start", None)
 
@@ -167,7 +168,7 @@ class Host:
 
     # -- what intents and signals need
 
-    @property
+    @cached_property
     def factory(self) -> Any:
         """The engine's order factory."""
         return self.strategy.order_factory
@@ -186,6 +187,7 @@ class Host:
 
     def bind(self, indicator: Indicator, on: Any) -> Indicator:
         """Feed `indicator` with the rows of a dataset, named by instrument, dataset or order."""
+        self.rows.thicken()
         self.bound[self._source(on).key].append(indicator)
         return indicator
 

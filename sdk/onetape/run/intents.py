@@ -19,10 +19,14 @@ ZERO = Decimal(0)
 
 def exact(value: Number, name: str) -> Decimal:
     """Return a number as a finite Decimal; raises SettingsError."""
-    number = value if isinstance(value, Decimal) else Decimal(str(value))
+    number = value if isinstance(value, Decimal) else Decimal(_plain(value))
     if not number.is_finite():
         raise SettingsError(f"{name}={value} found, a finite number expected")
     return number
+
+
+def _plain(value: Number) -> int | str:
+    return value if type(value) is int else str(value)
 
 
 class Intents:

@@ -48,7 +48,7 @@ class OrderWatch:
                     self._booked = None
                 else:
                     self._take(event, before)
-                if body is not None and event.client_order_id not in ignored:
+                if body is not None and not (ignored and event.client_order_id in ignored):
                     body(event)
             except BaseException as err:
                 host.fail(err, "on_order_event", event)
@@ -91,10 +91,10 @@ class OrderWatch:
             if event.order_type in TRIGGERED:
                 self._untold.add(event.client_order_id)
             return
-        if event.client_order_id in self._untold and kind not in ANNOUNCED:
+        if self._untold and event.client_order_id in self._untold and kind not in ANNOUNCED:
             self._tell(event.client_order_id)
         recorder.capture(event)
-        if event.client_order_id in recorder.ignored:
+        if recorder.ignored and event.client_order_id in recorder.ignored:
             return
         if kind is engine.OrderFilled:
             self._book(event)
@@ -112,14 +112,13 @@ class OrderWatch:
 
     def _book(self, event: Any) -> None:
         host, order = self._host, str(event.client_order_id)
-        traded = host.traded[str(event.instrument_id)]
+        traded, exposure = host.traded[str(event.instrument_id)], host.exposure
         size = event.last_qty.as_decimal()
         signed = size if event.is_buy else -size
-        host.exposure.filled(order, (host.name, traded.name), signed)
-        price = event.last_px.as_decimal()
-        host.exposure.paid(event.currency.code, signed * price * traded.multiplier)
-        if event.commission is not None:
-            host.exposure.paid(event.commission.currency.code, event.commission.as_decimal())
+        exposure.filled(order, (host.name, traded.name), signed)
+        exposure.paid(event.currency.code, signed * event.last_px.as_decimal() * traded.multiplier)
+        if (commission := event.commission) is not None and not commission.is_zero():
+            exposure.paid(commission.currency.code, commission.as_decimal())
         self._filled = order
 
 
