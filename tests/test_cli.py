@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import onetape as ot
 import polars as pl
 import pytest
+
+import onetape as ot
 from onetape.cli import main
 
 

@@ -7,8 +7,9 @@ import re
 import tomllib
 from pathlib import Path
 
-import onetape
 import pytest
+
+import onetape
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(p for d in ("sdk", "strategies", "adapters") for p in (ROOT / d).rglob("*.py"))

@@ -14,7 +14,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import onetape as ot
 import peers
 import series
 import sides
@@ -22,6 +21,8 @@ from measure import ENGINE, OURS, Contestant, Work, command_line, contest
 from nautilus_trader.indicators import SimpleMovingAverage
 from nautilus_trader.model import BarType, InstrumentId, OrderSide, Quantity
 from nautilus_trader.trading import Strategy as EngineStrategy
+
+import onetape as ot
 
 FAST, SLOW, SIZE, TIE = 20, 50, 10, 1e-6
 

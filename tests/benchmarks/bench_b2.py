@@ -15,7 +15,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import onetape as ot
 import peers
 import series
 import sides
@@ -23,6 +22,8 @@ from measure import ENGINE, OURS, Contestant, Work, command_line, contest
 from nautilus_trader.indicators import ExponentialMovingAverage
 from nautilus_trader.model import BarType, OrderSide, Quantity
 from nautilus_trader.trading import Strategy as EngineStrategy
+
+import onetape as ot
 
 FAST, SLOW, SIZE = 10, 20, 10
 NAME = "AAA.SIM"

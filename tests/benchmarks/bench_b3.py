@@ -11,12 +11,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import onetape as ot
 import series
 import sides
 from measure import ENGINE, OURS, Contestant, Work, command_line, contest
 from nautilus_trader.model import InstrumentId, OrderSide, Quantity
 from nautilus_trader.trading import Strategy as EngineStrategy
+
+import onetape as ot
 
 EVERY, SIZE = 1_000, 10
 NAME = "AAA.SIM"

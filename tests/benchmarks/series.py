@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onetape as ot
 import polars as pl
+
+import onetape as ot
 
 DAY, MINUTE = 86_400 * 10**9, 60 * 10**9
 MONDAY = 1_577_836_800 * 10**9 + 5 * DAY  # 2020-01-06 00:00 UTC

@@ -14,7 +14,6 @@ from decimal import Decimal
 from itertools import zip_longest
 from typing import Any
 
-import onetape as ot
 import series
 from measure import Outcome, Work, digest
 from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
@@ -23,11 +22,13 @@ from nautilus_trader.config import LoggerConfig
 from nautilus_trader.execution import MakerTakerFeeModel
 from nautilus_trader.model import AccountType, Currency, Money, OmsType, Venue
 from nautilus_trader.risk import RiskEngineConfig
+
+import onetape as ot
 from onetape.market import layout
 from onetape.tape.kinds import OrderFilled, OrderInitialized
 
 CASH = 10_000_000
-CHUNK = 250_000  # rows at a time, as in ot.backtest
+CHUNK = 32_768  # rows at a time, as in ot.backtest
 WHOLE = 10**9
 
 

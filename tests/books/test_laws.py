@@ -6,6 +6,7 @@ from decimal import localcontext
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from onetape.books.cash import cash
 from onetape.books.exact import EXACT, TINY
 from onetape.books.positions import positions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from onetape.books.orders import Order, orders
 from onetape.errors import BrokenTape
 from onetape.tape import kinds

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from onetape.books import returns, tables
 from onetape.books.definitions import STATISTICS
 from onetape.books.figures import COMPUTED

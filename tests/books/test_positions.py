@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from onetape.books.positions import Key, Position, positions
 from onetape.errors import BrokenTape, SettingsError
 from onetape.tape.kinds import OrderFilled

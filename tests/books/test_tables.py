@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+
 from onetape.books import tables
 from onetape.books.cash import ledger
 from onetape.books.trades import trades

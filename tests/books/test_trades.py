@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from onetape.books.trades import trades
 from onetape.errors import SettingsError
 

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import polars as pl
 import pytest
+
 from onetape.books.exposure import exposure
 from onetape.books.valuation import SCHEMA, InstrumentInfo, equity
 from onetape.errors import MarketDataError, SettingsError

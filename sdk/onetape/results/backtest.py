@@ -33,7 +33,7 @@ def backtest(  # noqa: PLR0913 - each argument is a convention of the run, named
     limits: Limits | None = None,
     tape: str | Path | None = None,
     progress: bool | None = None,
-    chunk: int = 250_000,
+    chunk: int = 32_768,
 ) -> Run:
     """Run a strategy over market data and return what happened.
 

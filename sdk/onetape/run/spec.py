@@ -22,7 +22,7 @@ from onetape.run.params import assign
 from onetape.run.strategy import Strategy
 from onetape.tape import kinds
 
-CHUNK = 250_000  # rows in memory at a time
+CHUNK = 32_768  # rows at a time: what the caches hold runs faster than what they do not
 
 
 @dataclass(frozen=True)
