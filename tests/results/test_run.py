@@ -125,7 +125,8 @@ def test_cash_in_a_second_currency_is_valued_before_its_first_rate() -> None:
     import polars as pl
 
     days = [dt.date(2024, 1, d) for d in (2, 3, 4)]
-    shares = pl.DataFrame({"date": days, **{c: [10.0, 11.0, 12.0] for c in ("open", "high", "low")}})
+    prices = {column: [10.0, 11.0, 12.0] for column in ("open", "high", "low")}
+    shares = pl.DataFrame({"date": days, **prices})
     shares = shares.with_columns(close=pl.col("open"), volume=pl.lit(100))
     rates = shares.with_columns(pl.col("open", "high", "low", "close") / 10)
     data = [

@@ -18,6 +18,7 @@ import polars as pl
 from onetape.books import performance, tables
 from onetape.books import trades as round_trips
 from onetape.books.cash import ledger
+from onetape.books.figures import Sample
 from onetape.books.trades import Trade
 from onetape.books.valuation import equity as value
 from onetape.errors import RunError, SettingsError
@@ -154,7 +155,7 @@ class Run:
     # -- statistics
 
     @cached_property
-    def _sample(self) -> performance.Sample:
+    def _sample(self) -> Sample:
         return performance.sample(
             self.equity,
             self.round_trips,
