@@ -114,6 +114,17 @@ def test_the_demo_shows_the_whole_path_on_real_data(
     assert "rerun identical: yes" in capsys.readouterr().out
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    asked = [sys.executable, "-m", "onetape.cli", "catalog", "--catalog", str(tmp_path)]
+    process = subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 0
+    process.stderr.close()
+
+
 def test_importing_onetape_is_cheap_and_brings_no_plotting_web_stack_or_engine() -> None:
     code = (
         "import time, sys; t = time.process_time(); import onetape as ot;"
