@@ -139,13 +139,13 @@ class Commands:
         if self._cause is not None:
             return self._cause
         host = self._host
-        after, host.now = host.now, handling
+        after, host.event = host.event, handling
         try:
             why = "made inside the engine"
             fact = DecisionMade(host.name, "order", str(event.instrument_id), why=why)
             return host.note(fact, ts=event.ts_event)
         finally:
-            host.now = after
+            host.event = after
 
     def cancel(self, client_order_id: Any, *args: Any, **kwargs: Any) -> None:
         """Cancel one order, sent or still held."""

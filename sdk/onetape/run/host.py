@@ -42,6 +42,7 @@ from onetape.tape.event import Lineage
 
 UNTOUCHED = frozenset(("on_save", "on_load"))  # their return values are the engine's
 Handler = Callable[..., object]
+NO_EVENT = object()  # on_stop and the like handle nothing
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class Host:
         self.orders, self.rows = OrderWatch(self), RowWatch(self)
         self.name = type(strategy).__name__
         self.failure: tuple[BaseException, str, Any] | None = None
-        self.now: Any = None
+        self.event: Any = None  # the row, order event or timer being handled
+        self.row: Callable[[], Any] = _nothing  # the row, where a thin wrapper has it
         self.stopping = False
         self.bound: defaultdict[Any, list[Indicator]] = defaultdict(list)
         self._code = code_hash
@@ -122,14 +124,14 @@ class Host:
 
     def _event_handler(self, name: str, body: Handler) -> Handler:
         def handle(*events: Any) -> None:
-            before, self.now = self.now, events[0] if events else None
+            before, self.event = self.event, events[0] if events else NO_EVENT
             self.stopping = self.stopping or name == "on_stop"
             try:
                 body(*events)
             except BaseException as err:
                 self.fail(err, name, self.now)
             finally:
-                self.now = before
+                self.event = before
 
         return handle
 
@@ -167,6 +169,14 @@ class Host:
         return start
 
     # -- what intents and signals need
+
+    @property
+    def now(self) -> Any:
+        """What is being handled: a row, an order event, a timer, or None at start and stop."""
+        event = self.event
+        if event is None:
+            return self.row()
+        return None if event is NO_EVENT else event
 
     @cached_property
     def factory(self) -> Any:

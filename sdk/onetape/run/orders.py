@@ -42,7 +42,7 @@ class OrderWatch:
         host, ignored = self._host, self._host.stage.recorder.ignored
 
         def handle(event: Any) -> None:
-            before, host.now = host.now, event
+            before, host.event = host.event, event
             try:
                 if self._booked is not None and self._booked == event.event_id:
                     self._booked = None
@@ -53,7 +53,7 @@ class OrderWatch:
             except BaseException as err:
                 host.fail(err, "on_order_event", event)
             finally:
-                host.now = before
+                host.event = before
 
         self._handle = handle
         return handle
@@ -63,7 +63,7 @@ class OrderWatch:
         host, ignored = self._host, self._host.stage.recorder.ignored
 
         def handle(event: Any) -> None:
-            before, host.now = host.now, event
+            before, host.event = host.event, event
             try:
                 self._take(event, before)
                 self._booked = event.event_id
@@ -72,7 +72,7 @@ class OrderWatch:
             except BaseException as err:
                 host.fail(err, name, event)
             finally:
-                host.now = before
+                host.event = before
 
         return handle
 

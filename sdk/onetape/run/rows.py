@@ -90,7 +90,7 @@ class RowWatch:
         every = host.stage.hold_until == "bar"  # each bar is a moment, whether or not orders wait
 
         def handle(bar: Any) -> None:
-            host.now = bar
+            host.event = bar
             try:
                 if every or held:
                     release(bar.bar_type.instrument_id, bar.ts_init)
@@ -105,23 +105,24 @@ class RowWatch:
         return handle
 
     def thin(self, bodies: dict[str, Handler]) -> None:
-        """Put the shortest wrapper around tick handlers that nothing else takes part in.
+        """Put the shortest wrapper around the handler of a run with ticks of one kind only.
 
-        A light handler of quotes is the hottest path there is: each test costs it 2 %.
+        A light handler of quotes is the hottest path there is: each test costs it 2 %, and so
+        does an attribute that is set, so that the row stays in the wrapper's own cell.
         """
         host = self._host
-        if self._asked is not None or not host.stage.alone:
-            return
-        for name in TICKS & bodies.keys():
-            bound = any(key[0] == name for key in host.bound if isinstance(key, tuple))
-            if not bound and not (name == "on_quote" and self._opening):
+        names = {source.handler for source in host.stage.sources}
+        if self._asked is None and host.stage.alone and not host.bound and len(names) == 1:
+            for name in names & TICKS & bodies.keys():
                 self._full[name] = getattr(host.strategy, name)
                 setattr(host.strategy, name, _thin(host, name, bodies[name]))
 
     def thicken(self) -> None:
         """Put the whole wrappers back: an indicator was bound while the run goes on."""
+        host = self._host
         for name, handler in self._full.items():
-            setattr(self._host.strategy, name, handler)
+            setattr(host.strategy, name, handler)
+            host.event, host.row = host.now, lambda: None
         self._full.clear()
 
     def ticks(self, name: str, body: Handler | None) -> Handler:
@@ -132,7 +133,7 @@ class RowWatch:
         walk = host.stage.walk if host.strategy is host.stage.first else None
 
         def handle(tick: Any) -> None:
-            host.now = tick
+            host.event = tick
             try:
                 if opening and tick.instrument_id in opening:
                     if walk is not None:
@@ -151,13 +152,17 @@ class RowWatch:
 
 
 def _thin(host: Host, name: str, body: Handler) -> Handler:
+    row: Any = None
+
     def handle(tick: Any) -> None:
-        host.now = tick
+        nonlocal row
+        row = tick
         try:
             body(tick)
         except BaseException as err:
             host.fail(err, name, tick)
 
+    host.row = lambda: row
     return handle
 
 
