@@ -20,7 +20,8 @@ def go(plan: Any, **more: Any) -> Any:
 
 
 def steps(run: Any) -> list[float]:
-    return [float(x) for x in run.equity["equity"].diff().drop_nulls()]
+    closes = run.equity["equity"][-len(CLOSES) :]  # before them may stand the base
+    return [float(x) for x in closes.diff().drop_nulls()]
 
 
 @pytest.mark.parametrize("account", ["margin", "cash"])

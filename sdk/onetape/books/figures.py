@@ -208,7 +208,7 @@ def turnover(s: Sample) -> Answer:
     days = len(s.daily.returns)
     if s.fills is None or not days or s.fills["currency"].n_unique() > 1:
         return None, {"fills": None if s.fills is None else len(s.fills), "n": days}
-    traded = float(s.fills["notional"].sum() or 0)
+    traded = float(s.fills["notional"].abs().sum() or 0)
     level = ratios.mean(s.equity["equity"].cast(pl.Float64).to_numpy())
     used: Used = {"traded": traded, "mean equity": level, "n": days, "P": s.periods}
     return ratios.over(traded, level, s.periods / days), used

@@ -148,7 +148,7 @@ class _Running(msgspec.Struct):
             self.exit.value / (self.exit.quantity * self.multiplier)
             if self.exit.quantity
             else None,
-            self.entry.value,
+            abs(self.entry.value),
             self.gross,
             self.fees.get(self.currency, ZERO),
             self.fees,

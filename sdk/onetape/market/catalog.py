@@ -195,9 +195,9 @@ class Catalog:
             ) from None
 
     def _extend(self, known: Card, new: Card, staging: str, reader: Reader) -> Dataset:
+        _same_terms(known, new)
         if new.fingerprint == known.fingerprint:
             return self._unchanged(known, new)
-        _same_terms(known, new)
         old = Files(self._root, known.files, schema_of(known))
         fresh = Files(self._root, new.files, schema_of(new))
         overlap = new.start <= known.end and known.start <= new.end

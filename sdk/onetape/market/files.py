@@ -70,7 +70,10 @@ class Root:
     def remove(self, relative: str, *, recursive: bool = False) -> None:
         """Remove a file or folder if it is there."""
         with contextlib.suppress(FileNotFoundError):
-            self.fs.rm(self.at(relative), recursive=recursive)
+            if recursive:
+                self.fs.rm(self.at(relative), recursive=True)
+            else:
+                self.fs.rm_file(self.at(relative))  # rm would take a * for a pattern
 
     def exists(self, relative: str) -> bool:
         """Say whether there is such a file."""

@@ -12,6 +12,7 @@ Raises   MarketDataError for what cannot be read; SpoiledData with strict=True w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from zoneinfo import available_timezones
@@ -31,6 +32,8 @@ from onetape.market.manifest import Card, Finding
 from onetape.market.merge import in_order
 from onetape.market.quality import Inspector, Ledger
 from onetape.market.sources import Source, opened
+
+NAME = re.compile(r"[\w@+=-][\w.@+=-]*")
 
 
 class Wanted(NamedTuple):
@@ -217,8 +220,11 @@ def check(wanted: Wanted) -> None:
         raise SettingsError(f'kind is {wanted.kind!r}; expected "bars", "quotes" or "trades".')
     if wanted.tz is not None and wanted.tz not in available_timezones():
         raise SettingsError(f'tz is {wanted.tz!r}; expected an IANA name, as "America/New_York".')
-    if wanted.name is not None and (not wanted.name or "/" in wanted.name or wanted.name[0] == "."):
-        raise SettingsError(f"name is {wanted.name!r}; expected a plain name without slashes.")
+    if wanted.name is not None and not NAME.fullmatch(wanted.name):
+        raise SettingsError(
+            f"name is {wanted.name!r}; expected a plain name without slashes: letters, "
+            "digits and . _ - + = @, the first of them no dot."
+        )
 
 
 class Ordered:
@@ -288,15 +294,17 @@ def _without_repeats(block: Block, last: Block | None, ledger: Ledger) -> Block 
 
 
 def _with_ids(block: Block, last: tuple[int, int]) -> tuple[Block, tuple[int, int]]:
-    if block.ids[0].as_py() != "":
+    missing: Any = pl.from_arrow(block.ids) == ""
+    if not missing.any():
         return block, last
-    ts = block.ts
+    told, ts = block.ids.to_pylist(), block.ts
     starts = np.concatenate([[0], np.flatnonzero(ts[1:] != ts[:-1]) + 1])
     place = np.arange(len(ts)) - np.repeat(starts, np.diff(np.append(starts, len(ts))))
     if int(ts[0]) == last[0]:
         first = int(starts[1]) if len(starts) > 1 else len(ts)
         place[:first] += last[1] + 1
-    ids = pa.array([f"{t}-{p}" for t, p in zip(ts.tolist(), place.tolist(), strict=True)])
+    made = zip(told, ts.tolist(), place.tolist(), strict=True)
+    ids = pa.array([known or f"{t}-{p}" for known, t, p in made], pa.string())
     return block._replace(ids=ids), (int(ts[-1]), int(place[-1]))
 
 

@@ -195,7 +195,22 @@ def _build(kind: Kind, id: str, **fields: Any) -> Instrument:
             f"unknown argument {sorted(unknown)[0]!r} for {id!r}; "
             f"known are {', '.join(Instrument.__struct_fields__)}."
         )
-    return Instrument(kind=kind, id=id, **fields)
+    made = Instrument(kind=kind, id=id, **fields)
+    _refuse_what_the_engine_lacks(made)
+    return made
+
+
+def _refuse_what_the_engine_lacks(made: Instrument) -> None:
+    if made.kind in ("equity", "fx", "crypto_perpetual") and made.multiplier != 1:
+        raise SettingsError(
+            f"multiplier {made.multiplier} found for {made.id}; a {made.kind} has 1. "
+            "Contracts with another size are futures or options."
+        )
+    if made.kind in ("equity", "future", "option") and made.size_increment != 1:
+        raise SettingsError(
+            f"size_increment {made.size_increment} found for {made.id}; a {made.kind} trades "
+            "in whole units, in multiples of lot=..."
+        )
 
 
 def _checked_id(id: str) -> str:
@@ -287,7 +302,7 @@ def _to_engine(own: Instrument) -> Any:
         "asset_class": m.AssetClass.INDEX if own.kind == "future" else m.AssetClass.EQUITY,
         "underlying": own.underlying or "",
         "activation_ns": 0,
-        "expiration_ns": _midnight_ns(own.expiry) + 86_400_000_000_000 - 1,
+        "expiration_ns": _midnight_ns(own.expiry) + 86_400_000_000_000 + 1,  # after its last bar
         "currency": currency,
         "multiplier": m.Quantity.from_str(str(own.multiplier)),
         "lot_size": size(own.lot),
@@ -323,7 +338,8 @@ def _from_engine(theirs: Any) -> Instrument:
         fields["base_currency"] = str(theirs.base_currency)
     if kind in ("future", "option"):
         fields["underlying"] = theirs.underlying
-        expires = datetime.fromtimestamp(theirs.expiration_ns // 1_000_000_000, UTC)
+        last = max(theirs.expiration_ns - 2, 0)  # within the day, however its end is written
+        expires = datetime.fromtimestamp(last // 1_000_000_000, UTC)
         fields["expiry"] = expires.date().isoformat()
     if kind == "option":
         call = str(theirs.option_kind).upper().endswith("CALL")

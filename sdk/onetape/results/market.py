@@ -15,6 +15,8 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from onetape.books.marks import Exchange
+from onetape.books.trades import Trade
 from onetape.books.valuation import InstrumentInfo
 from onetape.errors import SettingsError
 from onetape.market.dataset import Dataset
@@ -98,6 +100,28 @@ def _from_the_start(line: tuple[Any, list[Decimal]]) -> tuple[Any, list[Decimal]
     """Have a series' first rate rule before it too: cash is worth something from the first day."""
     times, prices = line
     return np.concatenate(([0], times)), [prices[0], *prices]
+
+
+def in_currency(trades: Sequence[Trade], currency: str, given: Marks) -> list[Trade]:
+    """Return trades with their money in one currency, at the rate when each ended.
+
+    Raises MarketDataError when a rate is not among the run's data.
+    """
+    return [
+        one if one.currency == currency else _translated(one, currency, given) for one in trades
+    ]
+
+
+def _translated(trade: Trade, currency: str, given: Marks) -> Trade:
+    at = trade.exit_ts if trade.exit_ts is not None else trade.entry_ts
+    rate = Exchange(currency, given, np.array([at])).rate(trade.currency, 0, at)
+    return msgspec.structs.replace(
+        trade,
+        currency=currency,
+        gross=trade.gross * rate,
+        commission=trade.commission * rate,
+        entry_value=trade.entry_value * rate,
+    )
 
 
 def trades_all_week(datasets: Sequence[Dataset]) -> bool:

@@ -53,6 +53,11 @@ def _spec(run: Run) -> Spec:
 
     run.data()
     path = run.opened.settings["strategy_path"]
+    if ", " in run.opened.strategy:
+        raise RunError(
+            f"this run had several strategies ({run.opened.strategy}) and was loaded from a file; "
+            "a loaded run of one strategy can be run again, this one with ot.backtest([...])"
+        )
     module, _, name = path.partition(":")
     try:
         strategy: Any = importlib.import_module(module)

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from onetape.books import performance, tables
@@ -137,6 +138,11 @@ class Run:
         return round_trips.trades(self.recording, multipliers=self.multipliers)
 
     @cached_property
+    def _rates(self) -> market.Marks:
+        datasets = self.data()
+        return market.rates(datasets, market.marks(datasets, market.grid(datasets)))
+
+    @cached_property
     def equity(self) -> pl.DataFrame:
         """Equity, cash, market value, exposure and drawdown on the data's own clock."""
         return self.equity_on()
@@ -145,6 +151,8 @@ class Run:
         """Return equity on a clock: "1s", "15m", "1h", "1d"; None chooses by the data."""
         lines = market.marks(self.data(), market.grid(self.data(), every))
         clock, rates = market.clock(lines), market.rates(self.data(), lines)
+        # a base before the first order: what it earns by the first price is a return too
+        clock = np.union1d(clock, [self.recording[0].ts_event])
         return trimmed(value(self.recording, lines, clock, self.currency, self.instruments, rates))
 
     @property
@@ -158,8 +166,8 @@ class Run:
     def _sample(self) -> Sample:
         return performance.sample(
             self.equity,
-            self.round_trips,
-            self.fills,
+            market.in_currency(self.round_trips, self.currency, self._rates),
+            self.fills if set(self.fills["currency"]) <= {self.currency} else None,
             periods_per_year=365 if market.trades_all_week(self.data()) else 252,
             tz=self.data()[0].tz,
         )
@@ -186,8 +194,8 @@ class Run:
             )
         sample = performance.sample(
             self.equity,
-            self.round_trips,
-            self.fills,
+            market.in_currency(self.round_trips, self.currency, self._rates),
+            self.fills if set(self.fills["currency"]) <= {self.currency} else None,
             periods_per_year=self._sample.periods,
             benchmark=level,  # type: ignore[arg-type]
             tz=self.data()[0].tz,
@@ -260,6 +268,9 @@ class Run:
             names = ", ".join(f"{d.name} ({d.fingerprint[:12]})" for d in run.opened.datasets)
             found = ", ".join(f"{d.name} ({d.fingerprint[:12]})" for d in listed)
             raise SettingsError(f"{found} found, the run's own data expected: {names}")
+        if listed:  # in the order of the run, whatever order they were given in
+            pool = {d.fingerprint: d for d in listed}
+            run.datasets = tuple(pool[fingerprint] for fingerprint in wanted)
         return run
 
     def to_dict(self) -> dict[str, Any]:

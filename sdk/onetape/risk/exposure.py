@@ -89,6 +89,11 @@ class Exposure:
         """Return what all strategies together hold."""
         return sum((held for key, held in self.held.items() if key[1] == instrument), ZERO)
 
+    def to_come(self, order: str) -> Decimal:
+        """Return what of an order may still be filled, signed; nothing when it only reduces."""
+        known = self._flying.get(order)
+        return ZERO if known is None or known.reduces else known.left
+
     def expected(self, strategy: str, instrument: str) -> Decimal:
         """Return the holding once the market orders on their way have been filled."""
         flying = self._flying

@@ -37,11 +37,6 @@ class Actions:
                 due = [a for a in source.dataset.actions if start < a.ts <= end]
                 self._due += [(name, action) for action in due]
 
-    @property
-    def splits(self) -> bool:
-        """Whether any split falls into the run."""
-        return any(isinstance(action, Split) for _, action in self._due)
-
     def attach(self) -> None:
         """Have each strategy's clock call for the actions; to be done once it has started."""
         for host in self._hosts:
@@ -87,10 +82,11 @@ class Actions:
                 for indicator in host.bound.get(source.key, ()):
                     indicator.split(float(ratio))
         traded, strategy = host.traded[name], host.strategy
-        for order in strategy.cache.orders_open(
+        for order in strategy.cache.orders(
             instrument_id=traded.id, strategy_id=strategy.strategy_id
         ):
-            self._rescale_working(host, order, ratio)
+            if order.is_open or (order.parent_order_id is not None and not order.is_closed):
+                self._rescale_working(host, order, ratio)
         host.commands.waiting.replace(traded.id, lambda order: self._rescaled(host, order, ratio))
         for position in strategy.cache.positions_open(instrument_id=traded.id):
             if position.strategy_id != strategy.strategy_id:
@@ -118,20 +114,45 @@ class Actions:
         traded = host.traded[str(order.instrument_id)]
         done = order.filled_qty.as_decimal()
         size = done + _whole((order.quantity.as_decimal() - done) * ratio, traded.unit)
-        terms = {"quantity": traded.quantity(size)}
+        if size <= done:  # nothing whole is left of it
+            host.commands.straight_cancel(order.client_order_id)
+            return
+        terms: dict[str, Any] = {"quantity": traded.quantity(size)}
         for name in ("price", "trigger_price"):
             if (value := getattr(order, name, None)) is not None:
                 terms[name] = traded.price(_whole(value.as_decimal() / ratio, traded.tick))
-        host.strategy.modify_order(order.client_order_id, **terms)
+        if all(getattr(order, name) == value for name, value in terms.items()):
+            return  # too small a change for a unit or a tick
+        last = host.worth.last_price(traded.name)
+        if _would_trade(order, terms, last):  # the engine still sees the price before the split
+            host.late.setdefault(traded.id, []).append((order.client_order_id, terms))
+        else:
+            host.commands.straight_modify(order.client_order_id, **terms)
 
     def _rescaled(self, host: Host, order: Any, ratio: Decimal) -> Any:
         traded, said = host.traded[str(order.instrument_id)], order.to_dict()
         size = _whole(order.quantity.as_decimal() * ratio, traded.unit)
+        if not size:
+            return None
         said["quantity"] = str(traded.quantity(size))
         for name in ("price", "trigger_price"):
             if said.get(name) is not None:
                 said[name] = str(traded.price(_whole(Decimal(said[name]) / ratio, traded.tick)))
         return type(order).from_dict(said)
+
+
+def _would_trade(order: Any, terms: dict[str, Any], last: Decimal) -> bool:
+    """Say whether an order with its new terms would trade at the price before the split."""
+    if not last:
+        return False
+    limit, stop = terms.get("price"), terms.get("trigger_price")
+    if stop is not None:
+        level = stop.as_decimal()
+        return level <= last if order.is_buy else level >= last
+    if limit is not None:
+        level = limit.as_decimal()
+        return level >= last if order.is_buy else level <= last
+    return False
 
 
 def _whole(value: Decimal, step: Decimal) -> Decimal:

@@ -48,8 +48,8 @@ class _Run:
     def go(self) -> Recording:
         self._open()
         built = engine.build(self.instruments.values(), self._terms())
+        hosts = self._hosts()
         try:
-            hosts = self._hosts()
             for host in hosts:
                 host.attach()
             in_turn(hosts)
@@ -60,6 +60,8 @@ class _Run:
             self.recorder.sweep(built.cache.orders())
         finally:
             built.dispose()
+            for host in hosts:
+                host.detach()
         self.recorder.note(kinds.RunClosed("completed"), self.end, "run")
         return self.recorder.close()
 
@@ -102,6 +104,7 @@ class _Run:
             walk=self.walk,
             first=self.strategies[0],
             alone=len(self.strategies) == 1,
+            splits=self._terms().splits,
             latency_ns=spec.latency_ns,
             currency=spec.currency,
             limits=spec.limits,

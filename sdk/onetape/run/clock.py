@@ -53,3 +53,11 @@ def watched(strategy: Any, host: Host) -> None:
         members = {"clock": property(lambda _self: clock), "__module__": kind.__module__}
         made: Any = type(kind.__name__, (kind,), members)
         strategy.__class__ = made
+
+
+def unwatched(strategy: Any) -> None:
+    """Give a plain engine strategy its own clock back."""
+    if isinstance(vars(type(strategy)).get("clock"), property) and not isinstance(
+        strategy, Strategy
+    ):
+        strategy.__class__ = type(strategy).__base__

@@ -75,6 +75,10 @@ class Commands:
         self._cancel_all = strategy.cancel_all_orders
         strategy.submit_order = self._plain_order
         strategy.submit_order_list = self._plain_list
+        self.straight_modify, self.straight_cancel = strategy.modify_order, strategy.cancel_order
+        strategy.modify_order = self.modify
+        strategy.modify_orders = self._modify_all
+        strategy.cancel_orders = self._cancel_each
         strategy.cancel_order = self.cancel
         strategy.cancel_all_orders = self.cancel_all
         strategy.close_position = self._close_position
@@ -131,6 +135,8 @@ class Commands:
 
     def release(self, instrument_id: Any, now: int) -> None:
         """Send what was held for an instrument: its moment has come."""
+        for order, terms in self._host.late.pop(instrument_id, ()):
+            self.straight_modify(order, **terms)
         for held in self.waiting.due(instrument_id, now):
             self._go(held.orders, held.decision, held.go)
 
@@ -146,6 +152,37 @@ class Commands:
             return host.note(fact, ts=event.ts_event)
         finally:
             host.event = after
+
+    def modify(
+        self,
+        client_order_id: Any,
+        quantity: Any = None,
+        price: Any = None,
+        trigger_price: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """Change a working order, if the limits allow what it becomes."""
+        host = self._host
+        order = host.strategy.cache.order(client_order_id)
+        if order is None:
+            raise SettingsError(
+                f"order {client_order_id} found nowhere at the venue; one that still waits for "
+                "its moment is changed by canceling it and sending another"
+            )
+        size = None if quantity is None else quantity.as_decimal()
+        level = None if price is None else price.as_decimal()
+        terms = {"quantity": size, "price": level, "why": f"order {client_order_id}"}
+        decision = host.decide("modify", str(order.instrument_id), **terms)
+        if not host.refused(order, decision, size, level):
+            self.straight_modify(client_order_id, quantity, price, trigger_price, *args, **kwargs)
+
+    def _modify_all(self, *_args: Any, **_kwargs: Any) -> None:
+        raise SettingsError("modify_orders() passes no limits: change orders one by one")
+
+    def _cancel_each(self, orders: Iterable[Any], *args: Any, **kwargs: Any) -> None:
+        for order in orders:
+            self.cancel(getattr(order, "client_order_id", order), *args, **kwargs)
 
     def cancel(self, client_order_id: Any, *args: Any, **kwargs: Any) -> None:
         """Cancel one order, sent or still held."""

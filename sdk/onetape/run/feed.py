@@ -189,7 +189,8 @@ def begins(source: Source) -> int:
 
 def _quotes(dataset: Dataset, prices: Any, ts: Any) -> tuple[Any, list[Any]]:
     instrument = dataset.instrument
-    size = np.full(len(ts), PLENTY * 10**instrument.size_precision, np.int64)
+    offered = min(PLENTY * 10**instrument.size_precision, 2**62)
+    size = np.full(len(ts), offered, np.int64)
     block = Block(np.ascontiguousarray(ts), (prices, prices, size, size), None)
     return ts, layout.to_objects(layout.to_batch(block, layout.schema(instrument, "quotes")))
 

@@ -92,9 +92,11 @@ class Slippage(msgspec.Struct, frozen=True, tag="slippage"):
 
 
 def ticks(count: int) -> Slippage:
-    """Return slippage of `count` whole ticks against every market order."""
-    if count < 0:
-        raise SettingsError(f"slippage of {count} ticks found, zero or more expected")
+    """Return slippage of `count` whole ticks against every market order, whatever its size."""
+    if type(count) is not int or count < 0:
+        raise SettingsError(
+            f"slippage of {count} ticks found, a whole number of zero or more expected"
+        )
     return Slippage(count)
 
 
@@ -115,7 +117,7 @@ def fee_model(fees: Fees | None) -> Any:
             if order.tags and SPLIT_TAG in order.tags:
                 return Money(0, currency)
             filled = fill_quantity.as_decimal()
-            notional = filled * fill_px.as_decimal() * instrument.multiplier.as_decimal()
+            notional = abs(filled * fill_px.as_decimal() * instrument.multiplier.as_decimal())
             maker = order.liquidity_side == LiquiditySide.MAKER
             before = order.filled_qty.as_decimal()
             return Money.from_decimal(charge(filled, notional, before, maker), currency)
@@ -167,10 +169,12 @@ def fill_model(slippage: Slippage | None, splits: bool, walk: Walk | None) -> An
                 and bid is not None
                 and ask is not None
             ):
-                tick = instrument.price_increment.as_decimal() * shift
-                worse = instrument.make_price
+                tick = instrument.price_increment.as_decimal()
+                low, high = bid.as_decimal() - shift * tick, ask.as_decimal() + shift * tick
+                if bid.as_decimal() > 0:  # slippage makes no price that the market cannot have
+                    low = max(low, tick)
                 return two_sided(
-                    instrument, worse(bid.as_decimal() - tick), worse(ask.as_decimal() + tick)
+                    instrument, instrument.make_price(low), instrument.make_price(high)
                 )
             return None
 

@@ -27,7 +27,7 @@ from nautilus_trader.trading import Strategy as EngineStrategy
 from onetape.errors import SettingsError
 from onetape.risk.exposure import Exposure
 from onetape.risk.limits import Limits, decide
-from onetape.run.clock import Clock, watched
+from onetape.run.clock import Clock, unwatched, watched
 from onetape.run.commands import Commands, Traded
 from onetape.run.feed import Source
 from onetape.run.fills import Walk
@@ -42,6 +42,10 @@ from onetape.tape.event import Lineage
 
 UNTOUCHED = frozenset(("on_save", "on_load"))  # their return values are the engine's
 Handler = Callable[..., object]
+WRAPPED = (
+    "submit_", "modify_", "cancel_", "close_", "market_exit", "subscribe_", "unsubscribe_", "on_",
+    "_host",
+)  # fmt: skip
 NO_EVENT = object()  # on_stop and the like handle nothing
 
 
@@ -58,6 +62,7 @@ class Stage:
     walk: Walk | None  # where bars are walked
     first: Any  # the first strategy: with several, it gets the rows of all
     alone: bool  # one strategy only
+    splits: bool  # some share splits while the run goes on
     currency: str
     limits: Limits | None
     calculation: str
@@ -80,6 +85,7 @@ class Host:
         self.event: Any = None  # the row, order event or timer being handled
         self.row: Callable[[], Any] = _nothing  # the row, where a thin wrapper has it
         self.stopping = False
+        self.late: dict[Any, list[tuple[Any, dict[str, Any]]]] = {}  # for the row after a split
         self.bound: defaultdict[Any, list[Indicator]] = defaultdict(list)
         self._code = code_hash
         self._params = hashlib.sha256(repr(sorted(params.items())).encode()).hexdigest()[:16]
@@ -108,6 +114,20 @@ class Host:
         strategy.on_trade = self.rows.ticks("on_trade", bodies.get("on_trade"))
         self.commands.attach()
         watched(strategy, self)
+
+    def detach(self) -> None:
+        """Take the wrappers off again: the engine's objects must end on the thread they began on.
+
+        They would otherwise live in cycles until some other thread's collection finds them.
+        """
+        strategy = self.strategy
+        for name in [name for name in vars(strategy) if name.startswith(WRAPPED)]:
+            if hasattr(type(strategy), name):
+                delattr(strategy, name)
+        unwatched(strategy)
+        vars(self.commands.waiting).clear()
+        for part in (self.commands, self.intents, self.worth, self.orders, self.rows, self):
+            vars(part).clear()
 
     def fail(self, error: BaseException, handler: str, event: Any) -> None:
         """Keep the first error and stop the run at this event.
@@ -277,21 +297,25 @@ class Host:
         lineage = Lineage(source, what, seen, self._code, self._params, self.stage.calculation)
         return self.stage.recorder.note(fact, at, f"strategy/{self.name}", cause, lineage)
 
-    def refused(self, order: Any, decision: int) -> bool:
-        """Try the run's limits on an order; record a refusal."""
+    def refused(self, order: Any, decision: int, quantity: Any = None, price: Any = None) -> bool:
+        """Try the run's limits on an order, with new terms if given; record a refusal."""
         allowed = self.stage.limits
         if allowed is None:
             return False
         traded = self.traded[str(order.instrument_id)]
-        size = order.quantity.as_decimal()
+        size: Decimal = order.quantity.as_decimal() if quantity is None else quantity
         signed = size if order.is_buy else -size
-        price = getattr(order, "price", None)
-        at = price.as_decimal() if price is not None else self.worth.last_price(traded.name)
-        value = size * at * traded.multiplier if at else None
+        own = getattr(order, "price", None)
+        if price is None:
+            price = own.as_decimal() if own is not None else self.worth.last_price(traded.name)
+        value = abs(size * price * traded.multiplier) if price else None
         held = self.exposure.held.get((self.name, traded.name), Decimal(0))
         worst = self.exposure.at_most(self.name, traded.name, 1 if order.is_buy else -1)
         if order.is_reduce_only:
             worst = -signed
+        elif quantity is not None:  # what the order was before is no longer to come
+            worst -= self.exposure.to_come(str(order.client_order_id))
+            signed -= order.filled_qty.as_decimal().copy_sign(signed)
         breach = decide(allowed, signed, value, held, worst)
         if breach is None:
             return False

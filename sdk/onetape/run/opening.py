@@ -90,7 +90,7 @@ def _reference(dataset: Dataset) -> kinds.DatasetRef:
         rows=dataset.rows,
         tz=dataset.tz,
         stamp=dataset.stamp,
-        source={str(at): _json(each) for at, each in enumerate(dataset.source, 1)},
+        source={},
         synthetic=dataset.synthetic,
         findings=tuple(f"{f.severity}: {f.count} {f.kind} ({f.detail})" for f in dataset.findings),
     )

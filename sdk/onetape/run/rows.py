@@ -87,12 +87,13 @@ class RowWatch:
         release, held = host.commands.release, host.commands.waiting.held
         if host.stage.hold_until == "open":
             held = {}  # what waits for an open is not let go at a close
+        late = host.late
         every = host.stage.hold_until == "bar"  # each bar is a moment, whether or not orders wait
 
         def handle(bar: Any) -> None:
             host.event = bar
             try:
-                if every or held:
+                if every or held or late:
                     release(bar.bar_type.instrument_id, bar.ts_init)
                 if bound:
                     for indicator in bound.get(bar.bar_type, ()):
@@ -112,7 +113,8 @@ class RowWatch:
         """
         host = self._host
         names = {source.handler for source in host.stage.sources}
-        if self._asked is None and host.stage.alone and not host.bound and len(names) == 1:
+        simple = host.stage.alone and not host.stage.splits and len(names) == 1
+        if self._asked is None and simple and not host.bound:
             for name in names & TICKS & bodies.keys():
                 self._full[name] = getattr(host.strategy, name)
                 setattr(host.strategy, name, _thin(host, name, bodies[name]))
@@ -129,6 +131,7 @@ class RowWatch:
         """Wrap on_quote or on_trade; the venue's own opening quotes end here."""
         host, asked, bound = self._host, self._asked, self._host.bound
         opening = self._opening if name == "on_quote" else frozenset()
+        late = host.late
         price, release = _mid if name == "on_quote" else _last, host.commands.release
         walk = host.stage.walk if host.strategy is host.stage.first else None
 
@@ -140,6 +143,8 @@ class RowWatch:
                         walk.seen(tick.instrument_id, tick.ask_price)
                     release(tick.instrument_id, tick.ts_init)
                     return
+                if late:
+                    release(tick.instrument_id, tick.ts_init)
                 if bound:
                     for indicator in bound.get((name, tick.instrument_id), ()):
                         indicator.update_price(price(tick))

@@ -134,9 +134,10 @@ def _again(instance: Any, params: Mapping[str, Any]) -> Callable[[], Any]:
     """Return a maker of strategies like `instance`; the engine runs an instance only once."""
     kind = type(instance)
     if isinstance(instance, Strategy):
-        assign(instance, params)
         if kind.__init__ is Strategy.__init__:
-            return lambda: _alike(instance)
+            _alike(instance, params)  # a wrong parameter is told before anything runs
+            return lambda: _alike(instance, params)
+        assign(instance, params)
     fresh = [instance]
 
     def make() -> Any:
@@ -150,9 +151,10 @@ def _again(instance: Any, params: Mapping[str, Any]) -> Callable[[], Any]:
     return make
 
 
-def _alike(instance: Strategy) -> Strategy:
+def _alike(instance: Strategy, params: Mapping[str, Any]) -> Strategy:
     made = type(instance)(**instance.params)
     vars(made).update(copy.deepcopy(vars(instance)))  # what was set on it by hand
+    assign(made, params)
     return made
 
 

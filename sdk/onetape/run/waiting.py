@@ -108,5 +108,12 @@ class Waiting:
     def replace(self, instrument_id: Any, change: Callable[[Any], Any]) -> None:
         """Put changed orders in the place of held ones (a split came between)."""
         waiting = self.held.get(instrument_id, [])
-        for at, held in enumerate(waiting):
-            waiting[at] = held._replace(orders=[change(order) for order in held.orders])
+        kept: list[Held] = []
+        for held in waiting:
+            changed = [change(order) for order in held.orders]
+            if all(order is not None for order in changed):
+                kept.append(held._replace(orders=changed))
+            else:  # no whole unit is left of an order: it and what belongs to it is dropped
+                for order in held.orders:
+                    self._host.exposure.ended(str(order.client_order_id))
+        self._keep(instrument_id, kept)

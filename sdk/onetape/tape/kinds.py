@@ -30,7 +30,10 @@ class Fact(msgspec.Struct, frozen=True, tag_field="kind", gc=False):
 
 
 class DatasetRef(msgspec.Struct, frozen=True):
-    """What a run read: enough to find the same rows again, or to notice that they changed."""
+    """What a run read: enough to find the same rows again, or to notice that they changed.
+
+    Files and where they came from stay in the catalog: equal rows give equal tapes.
+    """
 
     name: str
     instrument: str
@@ -41,7 +44,7 @@ class DatasetRef(msgspec.Struct, frozen=True):
     rows: int
     tz: str
     stamp: str
-    source: dict[str, str]
+    source: dict[str, str]  # left empty: see above
     synthetic: bool = False
     findings: tuple[str, ...] = ()
 
