@@ -265,3 +265,22 @@ def test_actions_given_later_join_the_dataset(catalog: market.Catalog) -> None:
     assert data.fingerprint != first.fingerprint
     assert data.verify()
     assert catalog.ingest(minute_bars(), instrument=SHARE).fingerprint == data.fingerprint
+
+
+def test_corrected_terms_are_not_dropped_in_silence(catalog: market.Catalog) -> None:
+    rows = minute_bars()
+    future = {"tick": "0.01", "expiry": "2030-01-01"}
+    catalog.ingest(rows, instrument=market.future("F.XCME", **future), name="f")
+    with pytest.raises(MarketDataError, match="instrument"):
+        catalog.ingest(rows, instrument=market.future("F.XCME", multiplier=50, **future), name="f")
+
+
+def test_a_name_is_never_a_pattern() -> None:
+    catalog = market.Catalog("memory://patterns")
+    for name in ("abc", "abd"):
+        catalog.ingest(minute_bars(), instrument=SHARE, name=name)
+    with pytest.raises(SettingsError, match="plain name"):
+        catalog.ingest(minute_bars(), instrument=SHARE, name="a*")
+    assert catalog.datasets()["name"].to_list() == ["abc", "abd"]
+    catalog.remove("abc")
+    assert catalog.datasets()["name"].to_list() == ["abd"]

@@ -64,3 +64,15 @@ def test_wrong_dates_pairs_rights_and_names_are_refused() -> None:
         market.crypto_perpetual("PERP.X", tick="1", size_increment="1")
     with pytest.raises(SettingsError, match="time zone 'Mars'"):
         market.equity("GOOG.XNAS", tz="Mars")
+
+
+def test_terms_that_the_engine_cannot_keep_are_refused() -> None:
+    import onetape as ot
+
+    for make in (
+        lambda: ot.equity("A.XNAS", multiplier=10),
+        lambda: ot.fx("EUR/USD.SIM", multiplier=10),
+        lambda: ot.equity("A.XNAS", size_increment="0.001"),
+    ):
+        with pytest.raises(ot.errors.SettingsError, match="found for"):
+            make()

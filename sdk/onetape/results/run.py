@@ -26,6 +26,7 @@ from onetape.errors import RunError, SettingsError
 from onetape.market.dataset import Dataset, to_ns
 from onetape.results import market
 from onetape.results.text import trimmed
+from onetape.tape.kinds import AccountOpened
 from onetape.tape.recording import Recording
 
 if TYPE_CHECKING:
@@ -92,12 +93,29 @@ class Run:
             count = self.orders.filter(pl.col("status") == status).height
             if count:
                 said.append(f"{count} orders were {status.lower()}: see run.orders")
+        if (geared := self._geared()) is not None:
+            said.append(geared)
         refused = sum(1 for _ in self.recording.of_kind("risk.denied"))
         if refused:
             said.append(
                 f"{refused} orders were refused by limits: see run.recording.of_kind('risk.denied')"
             )
         return tuple(said)
+
+    def _geared(self) -> str | None:
+        """Say when more was held than the account's leverage stands for."""
+        opened = next((e.fact for e in self.recording.of_kind(AccountOpened)), None)
+        if not self.datasets or not isinstance(opened, AccountOpened) or opened.type == "cash":
+            return None
+        gross = pl.col("gross_exposure").cast(pl.Float64)
+        worth = pl.col("equity").cast(pl.Float64)
+        most = self.equity.filter(worth > 0).select((gross / worth).max()).item()
+        if most is None or most <= float(opened.leverage) * 1.05:  # prices move what was in order
+            return None
+        return (
+            f"exposure reached {most:,.1f} times equity, leverage is {opened.leverage}: the "
+            "simulated venue asks for margin only where the instrument says margin_init"
+        )
 
     # -- frames
 
