@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from onetape.errors import SettingsError
+from onetape.settings import settings
 
 
 def pairs(given: list[str]) -> list[tuple[str, str]]:
@@ -54,13 +55,16 @@ def datasets(args: argparse.Namespace) -> list[Any]:
     from onetape.market.catalog import Catalog
     from onetape.market.samples import sample, samples
 
-    if args.catalog is None:
-        return [sample(name) for name in args.data]
-    catalog = Catalog(args.catalog)
-    known = set(catalog.datasets()["name"].to_list())
-    return [
-        sample(n) if n not in known and n in samples() else catalog.dataset(n) for n in args.data
-    ]
+    where = args.catalog or settings().catalog  # where `onetape ingest` puts things
+    there = args.catalog is not None or Path(where).is_dir()
+    catalog = Catalog(where) if there else None
+    known = set(catalog.datasets()["name"].to_list()) if catalog is not None else set[str]()
+    found: list[Any] = []
+    for name in args.data:
+        asked = args.catalog is not None and name not in samples()
+        kept = catalog is not None and (name in known or asked)
+        found.append(catalog.dataset(name) if catalog is not None and kept else sample(name))
+    return found
 
 
 def strategy(name: str) -> Any:

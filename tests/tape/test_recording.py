@@ -108,8 +108,9 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_other(saved, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(pq, "write_table", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(TapeError, match="no space") as told:
         Recording.of(events(3)).save(saved)
+    assert isinstance(told.value.__cause__, OSError)
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == [saved.name]
 

@@ -93,6 +93,9 @@ class Run:
             count = self.orders.filter(pl.col("status") == status).height
             if count:
                 said.append(f"{count} orders were {status.lower()}: see run.orders")
+        unheard = self.orders.filter(pl.col("status") == "SUBMITTED").height
+        if unheard:
+            said.append(f"{unheard} orders were sent and never answered: see run.orders")
         if (geared := self._geared()) is not None:
             said.append(geared)
         refused = sum(1 for _ in self.recording.of_kind("risk.denied"))
@@ -107,6 +110,8 @@ class Run:
         opened = next((e.fact for e in self.recording.of_kind(AccountOpened)), None)
         if not self.datasets or not isinstance(opened, AccountOpened) or opened.type == "cash":
             return None
+        if {info.currency for info in self.instruments.values()} != {self.currency}:
+            return None  # may need rates that are not at hand; the equity frame tells
         gross = pl.col("gross_exposure").cast(pl.Float64)
         worth = pl.col("equity").cast(pl.Float64)
         most = self.equity.filter(worth > 0).select((gross / worth).max()).item()

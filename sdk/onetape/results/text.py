@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from onetape.errors import OnetapeError
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -71,8 +73,13 @@ def title(run: Run) -> str:
 def brief(run: Run) -> str:
     """Return the plain text form of a run."""
     lines = [title(run)]
+    stats: dict[str, Any] = {}
     if run.datasets:
-        stats = run.stats
+        try:
+            stats = run.stats
+        except OnetapeError as err:  # a run must be readable even where it has no worth
+            lines.append(f"  no statistics: {err}")
+    if stats:
         pairs = [(label(n), shown(n, stats[n], run.currency)) for n in SHOWN]
         for left, right in zip(pairs[::2], pairs[1::2], strict=True):
             lines.append(f"  {left[0]:<16}{left[1]:>18}    {right[0]:<16}{right[1]:>18}")

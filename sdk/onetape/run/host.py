@@ -12,6 +12,7 @@ matched as soon as any other instrument's row moves the clock, at a price that i
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -266,7 +267,9 @@ class Host:
         return self.note(kinds.DecisionMade(self.name, intent, instrument, **terms))
 
     def signal(self, name: str, value: float, instrument: str | None) -> None:
-        """Record a derived value with its lineage."""
+        """Record a derived value with its lineage; one that is not finite is no value yet."""
+        if not math.isfinite(value):
+            return
         if instrument is None and self.now is not None:
             instrument = self.ambient_instrument()
         self.note(kinds.SignalNoted(self.name, name, value, instrument))

@@ -36,8 +36,12 @@ class Param:
         if self.choices is not None and value not in self.choices:
             options = ", ".join(map(repr, self.choices))
             raise SettingsError(f"{self.name}={value!r} found, one of {options} expected")
-        low = self.lo is not None and value < self.lo
-        high = self.hi is not None and value > self.hi
+        try:
+            low = self.lo is not None and value < self.lo
+            high = self.hi is not None and value > self.hi
+        except TypeError:
+            kind = type(self.default).__name__
+            raise SettingsError(f"{self.name}={value!r} found, {kind} expected") from None
         if low or high:
             least = "-inf" if self.lo is None else self.lo
             bounds = f"{least} to {'inf' if self.hi is None else self.hi}"

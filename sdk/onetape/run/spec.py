@@ -16,12 +16,17 @@ from onetape.errors import RunError, SettingsError
 from onetape.market.dataset import Dataset
 from onetape.risk.limits import Limits
 from onetape.run.engine import account_terms
-from onetape.run.fees import Fees, Slippage
+from onetape.run.fees import Bps, Fees, PerShare, Slippage
 from onetape.run.fills import Fill, convention
 from onetape.run.params import assign
 from onetape.run.strategy import Strategy
 from onetape.tape import kinds
 
+TERMS: dict[str, tuple[Any, str]] = {
+    "fees": ((Bps, PerShare), "ot.bps(20), ot.per_share(...), ot.maker_taker(...)"),
+    "slippage": (Slippage, "ot.ticks(1)"),
+    "limits": (Limits, "ot.limits(max_position=100)"),
+}
 CHUNK = 32_768  # rows at a time: what the caches hold runs faster than what they do not
 
 
@@ -46,6 +51,9 @@ class Spec:
 
 def specify(strategy: Any, data: Any, **terms: Any) -> Spec:
     """Check the arguments of `ot.backtest` and return them as a Spec; SettingsError if amiss."""
+    for name, (kinds_of, example) in TERMS.items():
+        if terms.get(name) is not None and not isinstance(terms[name], kinds_of):
+            raise SettingsError(f"{name}={terms[name]!r} found, {example} or None expected")
     datasets = _datasets(data, terms.pop("start", None), terms.pop("end", None))
     fill = convention(terms.pop("fill", None), {d.kind for d in datasets})
     cash, currency = terms.pop("cash"), terms.pop("currency")
@@ -108,6 +116,9 @@ def _datasets(data: Any, start: Any, end: Any) -> tuple[Dataset, ...]:
             f"data holds {found}, datasets expected: ot.sample(...), catalog.dataset(...), or "
             "ot.Dataset.from_frame(frame, instrument=...)"
         )
+    twice = [d.name for at, d in enumerate(listed) if any(d is e or d == e for e in listed[:at])]
+    if twice:
+        raise SettingsError(f"data holds {twice[0]} twice; each dataset once expected")
     if start is None and end is None:
         return tuple(listed)
     return tuple(d.slice(start, end) for d in listed)
@@ -115,7 +126,10 @@ def _datasets(data: Any, start: Any, end: Any) -> tuple[Dataset, ...]:
 
 def _makers(given: Any, params: Mapping[str, Any]) -> tuple[Callable[[], Any], ...]:
     made: list[Callable[[], Any]] = []
-    for each in given if isinstance(given, list | tuple) else [given]:
+    listed = list(given) if isinstance(given, list | tuple) else [given]
+    if not listed:
+        raise SettingsError("no strategy found, a subclass of ot.Strategy or several expected")
+    for each in listed:
         if isinstance(each, type) and issubclass(each, Strategy):
             each(**params)  # a wrong parameter is told before anything runs
             made.append(lambda each=each: each(**params))

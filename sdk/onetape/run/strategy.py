@@ -120,7 +120,10 @@ class Strategy(EngineStrategy):
     # -- signals and intents
 
     def signal(self, name: str, value: float, *, instrument: str | None = None) -> None:
-        """Keep a derived value on the tape, with the row, code and parameters behind it."""
+        """Keep a derived value on the tape, with the row, code and parameters behind it.
+
+        A value that is not finite (an average that is not ready) is not kept.
+        """
         self._in_run().signal(name, float(value), instrument)
 
     def target(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,19 +14,27 @@ FORMAT = "onetape.recording/1"
 
 
 def save(raws: Sequence[bytes], fingerprint: str, path: Path) -> None:
-    """Write canonical bytes to `path` by way of a file beside it."""
+    """Write canonical bytes to `path` by way of a file beside it.
+
+    Raises TapeError when the place cannot be written to.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pa.table({"seq": pa.array(range(1, len(raws) + 1), pa.int64()), "raw": list(raws)})
     said = {"format": FORMAT, "fingerprint": fingerprint, "events": str(len(raws))}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise TapeError(f"{path} is a folder; the name of a file expected, as run.onetape")
     name = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table.replace_schema_metadata(said), name, compression="zstd")
         name.replace(path)
+    except OSError as err:
+        raise TapeError(f"{path} cannot be written ({err}); say another place") from err
     finally:
-        name.unlink(missing_ok=True)
+        with suppress(OSError):
+            name.unlink(missing_ok=True)
 
 
 def load(path: Path) -> tuple[list[bytes], str]:
