@@ -161,9 +161,13 @@ class Run:
         return round_trips.trades(self.recording, multipliers=self.multipliers)
 
     @cached_property
-    def _rates(self) -> market.Marks:
+    def _valued_trips(self) -> list[Trade]:
+        """The trades with their money in the run's currency; prices are read only if they must."""
+        if all(trip.currency == self.currency for trip in self.round_trips):
+            return self.round_trips
         datasets = self.data()
-        return market.rates(datasets, market.marks(datasets, market.grid(datasets)))
+        given = market.rates(datasets, market.marks(datasets, market.grid(datasets)))
+        return market.in_currency(self.round_trips, self.currency, given)
 
     @cached_property
     def equity(self) -> pl.DataFrame:
@@ -189,7 +193,7 @@ class Run:
     def _sample(self) -> Sample:
         return performance.sample(
             self.equity,
-            market.in_currency(self.round_trips, self.currency, self._rates),
+            self._valued_trips,
             self.fills if set(self.fills["currency"]) <= {self.currency} else None,
             periods_per_year=365 if market.trades_all_week(self.data()) else 252,
             tz=self.data()[0].tz,
@@ -217,7 +221,7 @@ class Run:
             )
         sample = performance.sample(
             self.equity,
-            market.in_currency(self.round_trips, self.currency, self._rates),
+            self._valued_trips,
             self.fills if set(self.fills["currency"]) <= {self.currency} else None,
             periods_per_year=self._sample.periods,
             benchmark=level,  # type: ignore[arg-type]
