@@ -3,7 +3,10 @@
     OnetapeError
     ├── SettingsError            a setting is missing or malformed
     ├── TapeError
-    │   └── BrokenTape           the events do not follow one another
+    │   ├── BrokenTape           the events do not follow one another, or were touched
+    │   ├── TapeConflict         somebody else wrote to the stream first
+    │   ├── TapeUnavailable      the database cannot be reached or cannot write now
+    │   └── TapeForbidden        the database refuses this role
     ├── MarketDataError          data could not be read or does not fit
     │   ├── UnknownInstrument
     │   ├── UnknownDataset
@@ -41,6 +44,33 @@ class BrokenTape(TapeError):
     def __init__(self, seq: int, why: str) -> None:
         super().__init__(f"the tape breaks at seq {seq}: {why}")
         self.seq = seq
+
+
+class TapeConflict(TapeError):
+    """Another writer was first: `expected` and `found` are versions of `stream`."""
+
+    def __init__(self, stream: str, expected: int, found: int, why: str = "") -> None:
+        super().__init__(
+            f"stream {stream} stands at version {found}, version {expected} expected"
+            f"{why and f' ({why})'}; read the stream again, decide again, append again"
+        )
+        self.stream, self.expected, self.found = stream, expected, found
+
+
+class TapeUnavailable(TapeError):
+    """The tape cannot be written or reached now.
+
+    `in_doubt` is True when the events may or may not be recorded: appending the same events
+    again is safe, what is already there is recognized and not written twice.
+    """
+
+    def __init__(self, message: str, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
+
+
+class TapeForbidden(TapeError):
+    """The database does not let this role do that."""
 
 
 class MarketDataError(OnetapeError):

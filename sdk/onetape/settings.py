@@ -2,6 +2,8 @@
 
 ONETAPE_CATALOG   the catalog that commands use when none is named (default: ./catalog)
 ONETAPE_DEMO      the folder that `onetape demo` writes into (default: ./onetape-demo)
+ONETAPE_TAPE      the URL of the tape's PostgreSQL (default: none, the embedded server)
+ONETAPE_HOME      the folder of the embedded server's data (default: the user's data folder)
 """
 
 from __future__ import annotations
@@ -12,7 +14,12 @@ from dataclasses import dataclass
 
 from onetape.errors import SettingsError
 
-KNOWN = {"ONETAPE_CATALOG": "catalog", "ONETAPE_DEMO": "demo"}
+KNOWN = {
+    "ONETAPE_CATALOG": "catalog",
+    "ONETAPE_DEMO": "demo",
+    "ONETAPE_TAPE": "tape",
+    "ONETAPE_HOME": "home",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,8 @@ class Settings:
 
     catalog: str = "catalog"
     demo: str = "onetape-demo"
+    tape: str = ""
+    home: str = ""
 
 
 def settings(environment: Mapping[str, str] | None = None) -> Settings:
