@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onetape.errors import BrokenTape
+from onetape.tape import event as event_room
 from onetape.tape import kinds
 from onetape.tape.event import GENESIS, Event, Lineage, decode, encode, head_of, link
 
@@ -129,3 +130,31 @@ def test_every_kind_has_its_own_tag_and_is_in_the_union():
     for tag, kind in kinds.BY_TAG.items():
         assert tag.count(".") == 1
         assert msgspec.structs.fields(kind)
+
+
+def test_an_event_of_an_older_format_is_brought_up_to_this_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = (
+        b'{"seq":1,"ts_event":5,"ts_init":5,"stream":"a","fact":{"kind":"cash.deposited",'
+        b'"who":"A","currency":"USD","amount":"7"},"cause":null,"lineage":null,"version":1}'
+    )
+
+    def renamed(fact: dict[str, object]) -> dict[str, object]:
+        return {("account" if name == "who" else name): value for name, value in fact.items()}
+
+    monkeypatch.setattr(event_room, "VERSION", 3)
+    monkeypatch.setitem(event_room.UPCASTS, ("cash.deposited", 1), renamed)
+    event = decode(old)
+    assert event.fact == kinds.CashDeposited("A", "USD", Decimal(7))
+    assert event.version == 3
+    with pytest.raises(BrokenTape, match="brought from format version 2 to 3"):
+        decode(old.replace(b'"version":1', b'"version":2'))  # no step leads on from there
+
+
+def test_an_event_of_a_newer_format_says_which_version_is_needed() -> None:
+    newer = (
+        b'{"seq":1,"ts_event":5,"ts_init":5,"stream":"a","fact":{"kind":"new.kind"},"version":9}'
+    )
+    with pytest.raises(BrokenTape, match="format version 9: this onetape reads up to 1"):
+        decode(newer)

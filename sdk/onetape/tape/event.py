@@ -10,7 +10,8 @@ Why JSON: an auditor can read it with no tool of ours, for ever.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -66,12 +67,41 @@ def encode(event: Event) -> bytes:
 def decode(raw: bytes) -> Event:
     """Return the event that `raw` is the canonical form of.
 
+    An event of an older format is brought up to this one by the steps in UPCASTS; this is the
+    one way in for files, tables, followers and rebuilds alike.
+
     Raises BrokenTape when the bytes are not an event of a known kind.
     """
     try:
-        return _decoder.decode(raw)
+        event = _decoder.decode(raw)
     except msgspec.MsgspecError as err:
-        raise BrokenTape(0, f"{err}; expected an event of format version {VERSION}") from err
+        return _upcast(raw, err)
+    return event if event.version == VERSION else _upcast(raw, None)
+
+
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+UPCASTS: dict[tuple[str, int], Upcast] = {}  # (kind, format it comes from): the fact's new form
+
+
+def _upcast(raw: bytes, trouble: Exception | None) -> Event:
+    try:
+        told: Any = msgspec.json.decode(raw)
+        fact, found = told["fact"], int(told.get("version", VERSION))
+    except (msgspec.MsgspecError, TypeError, KeyError, ValueError) as err:
+        said = trouble or err
+        raise BrokenTape(0, f"{said}; expected an event of format version {VERSION}") from err
+    if found > VERSION:
+        newer = f"an event of format version {found}: this onetape reads up to {VERSION}"
+        raise BrokenTape(0, f"{newer}; use the version that wrote it, or a later one")
+    if found == VERSION:
+        raise BrokenTape(0, f"{trouble}; expected an event of format version {VERSION}")
+    for version in range(found, VERSION):
+        step = UPCASTS.get((fact.get("kind", ""), version))
+        fact = step(fact) if step is not None else fact
+    try:
+        return msgspec.convert({**told, "fact": fact, "version": VERSION}, Event)
+    except msgspec.MsgspecError as err:
+        raise BrokenTape(0, f"{err}, brought from format version {found} to {VERSION}") from err
 
 
 def link(head: bytes, raw: bytes) -> bytes:

@@ -12,12 +12,14 @@ Rule     nothing derived is recorded: positions, profit and equity are folds of 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 Side = Literal["BUY", "SELL"]
 Scalar = str | int | float | bool | None
+# Belongs to a person and can be erased: sealed before it is recorded, see `tape.personal`.
+Personal = Annotated[str, msgspec.Meta(extra={"personal": True})]
 
 VERSION = 1
 
@@ -239,6 +241,22 @@ class AccountOpened(Fact, frozen=True, gc=False, tag="account.opened"):
     leverage: Decimal = Decimal(1)
 
 
+class PersonKnown(Fact, frozen=True, gc=False, tag="person.known"):
+    """Who stands behind a subject: a number of the firm's own, never a name."""
+
+    subject: str
+    name: Personal
+    contact: Personal = ""
+
+
+class PersonErased(Fact, frozen=True, gc=False, tag="person.erased"):
+    """The key of a subject was destroyed: what was sealed under it cannot be read any more."""
+
+    subject: str
+    who: str
+    reason: str
+
+
 AnyFact = (
     RunOpened
     | RunClosed
@@ -266,6 +284,8 @@ AnyFact = (
     | OrderVoided
     | SplitApplied
     | DividendPaid
+    | PersonKnown
+    | PersonErased
 )
 
 

@@ -1,0 +1,121 @@
+"""Drafts: events made ready to be recorded, with all that the ledger indexes them by.
+
+Id       UUIDv7 (RFC 9562): 48 bits of `ts_init` in ms, then SHA-256 of stream and canonical
+         bytes. The same event of the same stream has the same id wherever and whenever it is
+         sent, so that sending it twice is recognized; another content is another id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import repeat
+from typing import Any, NamedTuple, cast
+
+from onetape.errors import BrokenTape
+from onetape.tape.event import Event, Lineage, encode
+from onetape.tape.kinds import BY_TAG, Fact, tag_of
+
+VERSION_7 = 0x7000
+VARIANT = 0x2 << 62
+LOW_62 = (1 << 62) - 1
+RANDOM = struct.Struct(">HQ")
+UUID = struct.Struct(">QQ")
+
+
+class Draft(NamedTuple):
+    """What an event will be in the ledger, before it has a place there. Texts, not yet numbers."""
+
+    version: int
+    ts_event: int
+    ts_init: int
+    cause: int
+    source: str | None
+    calculation: str | None
+    account: str | None
+    instrument: str | None
+    kind: str
+    format: int
+    event_id: bytes
+    payload: bytes
+
+
+def event_id(stream: str, ts_init: int, payload: bytes) -> bytes:
+    """Return the id of an event: 16 bytes, a UUIDv7 that follows from time and content."""
+    return _id(hashlib.sha256(stream.encode() + b"\x00" + payload).digest(), ts_init)
+
+
+def _id(digest: bytes, ts_init: int) -> bytes:
+    high, low = RANDOM.unpack_from(digest)
+    ms = ts_init // 1_000_000 if ts_init > 0 else 0
+    return UUID.pack(ms << 16 | VERSION_7 | high & 0xFFF, VARIANT | low & LOW_62)
+
+
+_WHOSE: dict[type[Fact], tuple[str, bool, bool]] = {
+    kind: (tag, "account" in kind.__struct_fields__, "instrument" in kind.__struct_fields__)
+    for tag, kind in BY_TAG.items()
+}
+
+
+def drafts(
+    stream: str, events: Sequence[Event], raws: Sequence[bytes] | None = None
+) -> list[Draft]:
+    """Return the drafts of a stream's next events; `raws` are their canonical bytes, if at hand.
+
+    Raises BrokenTape when the events do not follow one another.
+    """
+    made: list[Draft] = []
+    given = raws if raws is not None else repeat(None)
+    version = events[0].seq
+    begun, prepared = hashlib.sha256(stream.encode() + b"\x00"), _WHOSE.get
+    new: Any = cast("Any", tuple).__new__
+    if version < 1:
+        raise BrokenTape(version, "events of a stream are numbered from 1")
+    for event, raw in zip(events, given, strict=False):
+        if event.seq != version:
+            raise BrokenTape(event.seq, f"found in stream {stream} where {version} was expected")
+        cause, lineage, fact = event.cause, event.lineage, event.fact
+        if cause is not None and not 0 < cause < version:
+            raise BrokenTape(version, f"its cause {cause} is not an earlier event of its stream")
+        payload = raw or encode(event)
+        tag, owned, traded = prepared(type(fact)) or _unknown(type(fact))
+        digest = begun.copy()
+        digest.update(payload)
+        source, calculation = _origin(lineage) if lineage is not None else (None, None)
+        made.append(
+            new(  # a quarter of the time of Draft(...), and this is done for every event
+                Draft,
+                (
+                    version,
+                    event.ts_event,
+                    event.ts_init,
+                    cause or 0,
+                    source,
+                    calculation,
+                    fact.account if owned else None,  # pyright: ignore
+                    fact.instrument if traded else None,  # pyright: ignore
+                    tag,
+                    event.version,
+                    _id(digest.digest(), event.ts_init),
+                    payload,
+                ),
+            )
+        )
+        version += 1
+    return made
+
+
+@lru_cache(maxsize=4_096)
+def _calculation(code: str, params: str, calculation: str) -> str:
+    return f"{code}/{params}/{calculation}"
+
+
+def _origin(lineage: Lineage) -> tuple[str | None, str]:
+    calculation = _calculation(lineage.code, lineage.params, lineage.calculation)
+    return lineage.source or None, calculation
+
+
+def _unknown(kind: type[Fact]) -> tuple[str, bool, bool]:
+    raise BrokenTape(0, f"{tag_of(kind)} is no kind that the tape knows: see tape.kinds")
