@@ -4,6 +4,8 @@ ONETAPE_CATALOG   the catalog that commands use when none is named (default: ./c
 ONETAPE_DEMO      the folder that `onetape demo` writes into (default: ./onetape-demo)
 ONETAPE_TAPE      the URL of the tape's PostgreSQL (default: none, the embedded server)
 ONETAPE_HOME      the folder of the embedded server's data (default: the user's data folder)
+ONETAPE_VAULT_KEY where the master key of personal data is: a file, or env:NAME (default: a file
+                  of its own beside the embedded server's data)
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ KNOWN = {
     "ONETAPE_DEMO": "demo",
     "ONETAPE_TAPE": "tape",
     "ONETAPE_HOME": "home",
+    "ONETAPE_VAULT_KEY": "vault_key",
 }
 
 
@@ -30,6 +33,7 @@ class Settings:
     demo: str = "onetape-demo"
     tape: str = ""
     home: str = ""
+    vault_key: str = ""
 
 
 def settings(environment: Mapping[str, str] | None = None) -> Settings:

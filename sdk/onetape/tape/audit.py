@@ -63,6 +63,7 @@ class Verdict(msgspec.Struct, frozen=True):
     anchors: int
     findings: tuple[Finding, ...]
     seconds: float
+    dropped: int = 0  # events whose file was let go: their roots and the chain were checked
 
     @property
     def ok(self) -> bool:
@@ -73,6 +74,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         checked = f"{self.events:,} events in {self.batches:,} batches, {self.anchors} anchors"
+        if self.dropped:
+            checked += f", and the roots of {self.dropped:,} events that were dropped"
         if self.ok:
             return f"untouched: {checked}, chain {self.chain[:12]}"
         told = "\n  ".join(str(one) for one in self.findings)
@@ -90,10 +93,11 @@ class Audit:
         self.streams: dict[int, str] = {}
         self.dimensions: dict[int, tuple[str, str]] = {}
         self.versions: dict[int, int] = {}
-        self.events = 0
+        self.events = self.dropped = 0
         self._page: list[Row] = []
         self._page_lo, self._page_hi = 1, 0
         self._known: list[tuple[str, int, int]] | None = None
+        self._let_go: list[tuple[int, int]] | None = None
 
     def tell(self, batch: int, seq: int, what: str) -> None:
         """Note a finding."""
@@ -124,7 +128,7 @@ class Audit:
         for anchor in (one for left in pending.values() for one in left):
             self._rewritten(anchor, "is not there")
         counts = (self.events, last.batch_id - start.batch, last.chain.hex(), len(anchors))
-        return Verdict(*counts, tuple(self.findings), time.perf_counter() - begun)
+        return Verdict(*counts, tuple(self.findings), time.perf_counter() - begun, self.dropped)
 
     def _follows(self, last: Batch, batch: Batch) -> None:
         number, told = batch.batch_id, self.tell
@@ -173,6 +177,10 @@ class Audit:
     # -- the events of a batch
 
     def _batch(self, batch: Batch) -> None:
+        if any(first <= batch.seq_lo <= last for first, last in self._gone()):
+            self.dropped += batch.seq_hi - batch.seq_lo + 1
+            self.versions.clear()  # where the streams stood is not known any more
+            return
         rows = self._rows(batch)
         if len(rows) != batch.seq_hi - batch.seq_lo + 1:
             there = {row.seq for row in rows}
@@ -193,6 +201,9 @@ class Audit:
         if batch.seq_hi > self._page_hi or batch.seq_lo < self._page_lo:
             self._page_lo = batch.seq_lo
             self._page_hi = max(batch.seq_hi, batch.seq_lo + PAGE)
+            for first, _ in self._gone():  # a page ends where a dropped segment begins
+                if batch.seq_lo < first <= self._page_hi:
+                    self._page_hi = first - 1
             self._page = self._read(batch)
         lo, hi = batch.seq_lo - self._page_lo, batch.seq_hi - self._page_lo + 1
         rows = self._page[lo:hi]
@@ -223,6 +234,14 @@ class Audit:
             found = self.cursor.execute(ROWS, (begin, hi), prepare=True).fetchall()
             rows += map(Row._make, found)
         return rows
+
+    def _gone(self) -> list[tuple[int, int]]:
+        """Return the ranges that retention let go, with a row that says so."""
+        if self._let_go is None:
+            asked = """SELECT seq_lo, seq_hi FROM onetape.archive_segment
+            JOIN onetape.segment_dropped USING (seq_lo) ORDER BY seq_lo"""
+            self._let_go = list(self.cursor.execute(asked).fetchall())
+        return self._let_go
 
     def _segments(self) -> list[tuple[str, int, int]]:
         if self._known is None:
@@ -284,6 +303,8 @@ class Audit:
             self.tell(batch, first, f"{extra} events stand after the head")
         if whole:
             for number, version in self.cursor.execute(STREAM_HEADS).fetchall():
+                if self.dropped and number not in self.versions:
+                    continue  # its last events were dropped
                 if self.versions.get(number) != version:
                     told = f"stream {self.streams.get(number, number)} says version {version}"
                     self.tell(batch, 0, f"{told}, its events end at {self.versions.get(number)}")

@@ -63,6 +63,9 @@ class Reader:
         """Return the live entries with after < seq <= upto, all of which must be there."""
         rows = cursor.execute(ROWS, (after, upto), prepare=True).fetchall()
         if len(rows) != upto - after:
+            moved = min(cursor.execute(FIRST_LIVE).fetchone()[0], upto)
+            if moved > after:  # archived since this reader began: the file has them now
+                return list(self._archived(cursor, after, moved, ()))
             seen = {row[0] for row in rows}
             gone = next(seq for seq in range(after + 1, upto + 1) if seq not in seen)
             raise BrokenTape(gone, "the event is not in the log: run verify, restore from a backup")
@@ -76,6 +79,10 @@ class Reader:
             rows.execute(STREAM_ROWS, (list(streams), after, upto))
             with self._connect() as beside:
                 cursor = beside.cursor(binary=True)
+                # the cursor keeps the log from being archived from here on, not before
+                moved = min(cursor.execute(FIRST_LIVE).fetchone()[0], upto)
+                if moved > after:
+                    yield from self._archived(cursor, after, moved, streams)
                 while some := rows.fetchmany(PAGE):
                     yield from self._entries(cursor, some, some[0][0] - 1, some[-1][0])
 
