@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from onetape.errors import BrokenTape, TapeForbidden, TapeUnavailable
+from onetape.errors import BrokenTape, TapeError, TapeForbidden, TapeUnavailable
+from onetape.tape import kinds
 from onetape.tape import writer as writers
 from onetape.tape.draft import drafts, event_id
 from onetape.tape.embedded import serve
-from onetape.tape.event import encode
+from onetape.tape.event import Event, encode
 from onetape.tape.postgres import PostgresTape
 from onetape.tape.server import connect
 
@@ -179,3 +180,31 @@ def test_a_hole_in_the_log_stops_a_reader_and_names_the_event(database: str) -> 
             connection.execute("DELETE FROM onetape.event WHERE seq = 5")
         with pytest.raises(BrokenTape, match="seq 5"):
             list(tape.read())
+
+
+def test_a_name_that_cannot_be_kept_is_refused_and_hinders_nobody_beside_it(database: str) -> None:
+    with PostgresTape(database) as tape, connect(database, autocommit=False) as other:
+        tape.append("a", deposits(1))
+        other.execute("SELECT 1 FROM onetape.ledger_head FOR UPDATE")  # so that all go together
+        first = tape.submit("b", deposits(1))
+        long = tape.submit("c", deposits(1, account="x" * 5_000))
+        good = tape.submit("d", deposits(60, account="new"))
+        assert eventually(lambda: tape.health().waiting == 62)
+        other.rollback()
+        assert first.result(30).version == 1
+        assert good.result(30).version == 60
+        with pytest.raises(TapeError, match="of 5000 bytes found"):
+            long.result(30)
+        for name in ("", "s" * 5_000, "a\x00b", "\ud800"):
+            with pytest.raises(TapeError, match="stream"):
+                tape.append(name, deposits(1))
+        assert tape.streams() == ["a", "b", "d"]
+        assert tape.verify()
+
+
+def test_a_number_that_json_cannot_keep_is_refused(database: str) -> None:
+    with PostgresTape(database) as tape:
+        event = Event(1, 1, 1, "s", kinds.SignalNoted("S", "mean", float("nan")))
+        with pytest.raises(TapeError, match=r"signal.noted with value nan found"):
+            tape.append("a", [event])
+        assert tape.head().seq == 0

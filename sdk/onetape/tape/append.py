@@ -32,6 +32,7 @@ FROM onetape.ledger_head FOR UPDATE"""
 STREAM_HEADS = (
     "SELECT stream_id, version FROM onetape.stream_head WHERE stream_id = ANY(%b::int8[])"
 )
+STREAM_HEAD = "SELECT stream_id, version FROM onetape.stream_head WHERE stream_id = %b"
 PUT_EVENTS = "INSERT INTO onetape.event SELECT * FROM unnest({})".format(
     ", ".join(f"%b::{t}[]" for t in TYPES)
 )
@@ -45,12 +46,14 @@ TEMPLATE = b"".join(
 )
 PREFIX = len(TEMPLATE)
 SIGNATURE = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+PUT_EVENT = f"INSERT INTO onetape.event VALUES ({', '.join(['%b'] * len(COLUMNS))})"
+PUT_STREAM_HEAD = """INSERT INTO onetape.stream_head VALUES (%b, %b, %b)
+ON CONFLICT (stream_id) DO UPDATE SET version = excluded.version, last_seq = excluded.last_seq"""
+PUT_BATCH = "INSERT INTO onetape.batch VALUES (%b, %b, %b, %b, %b, %b, %b, %b)"
 COPY_EVENTS = f"COPY onetape.event ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 PUT_STREAM_HEADS = """INSERT INTO onetape.stream_head
 SELECT * FROM unnest(%b::int8[], %b::int8[], %b::int8[])
 ON CONFLICT (stream_id) DO UPDATE SET version = excluded.version, last_seq = excluded.last_seq"""
-PUT_BATCHES = """INSERT INTO onetape.batch SELECT * FROM unnest(%b::int8[], %b::int8[], %b::int8[],
-%b::int8[], %b::int4[], %b::bytea[], %b::bytea[], %b::bytea[])"""
 MOVE_HEAD = """UPDATE onetape.ledger_head SET last_seq = %b, last_batch = %b, last_ns = %b,
 last_dimension = %b, last_stream = %b, chain = %b"""
 THERE = """SELECT seq, payload FROM onetape.event
@@ -138,7 +141,10 @@ class Transaction:
             cursor.execute("BEGIN", prepare=False)
             cursor.execute(LOCK_HEAD, prepare=True)
             heads = self.connection.cursor(binary=True)
-            heads.execute(STREAM_HEADS, (list(numbers),), prepare=True)
+            if len(numbers) == 1:
+                heads.execute(STREAM_HEAD, (*numbers,), prepare=True)
+            else:
+                heads.execute(STREAM_HEADS, (list(numbers),), prepare=True)
             head = cursor.fetchone()
             self._versions = {numbers[number]: version for number, version in heads.fetchall()}
         return head
@@ -167,7 +173,10 @@ class Transaction:
                 return there
             first_seq, drafts = there.first_seq, drafts[at - first + 1 :]
         seq = last_seq + len(self._headers) + 1
-        self._headers += self._naming.headers(seq, stream, drafts)
+        try:
+            self._headers += self._naming.headers(seq, stream, drafts)
+        except TapeError as err:
+            return err
         self._payloads += [draft.payload for draft in drafts]
         end = last_seq + len(self._headers)
         self._ends[self._naming.begin(stream)] = (last, end)
@@ -214,23 +223,37 @@ class Transaction:
         if not few:
             with cursor.copy(COPY_EVENTS) as copy:
                 copy.write(copied(self._headers, self._payloads))
-        versions, seqs = zip(*self._ends.values(), strict=True)
         counts = (self._naming.last_dimension, self._naming.last_stream)
         with self.connection.pipeline():
             if few:
-                rows = [HEADER.unpack(header) for header in self._headers]
-                values = [list(column) for column in zip(*rows, strict=True)]
-                values[12] = [UUID(bytes=one) for one in values[12]]
-                cursor.execute(PUT_EVENTS, [*values, self._payloads], prepare=True)
-            heads = (list(self._ends), list(versions), list(seqs))
-            cursor.execute(PUT_STREAM_HEADS, heads, prepare=True)
-            columns = [list(column) for column in zip(*batches, strict=True)]
-            cursor.execute(PUT_BATCHES, columns, prepare=True)
+                self._put_few(cursor)
+            self._put_heads(cursor)
+            for batch in batches:  # more than one only where a partition ends
+                cursor.execute(PUT_BATCH, batch, prepare=True)
             place = (end.seq_hi, end.batch_id, end.recorded)
             cursor.execute(MOVE_HEAD, (*place, *counts, end.chain), prepare=True)
             cursor.execute(f"NOTIFY {CHANNEL}, '{end.seq_hi}'", prepare=False)
             self.in_doubt = True
             cursor.execute("COMMIT", prepare=False)
+
+    def _put_few(self, cursor: Any) -> None:
+        rows = [HEADER.unpack(header) for header in self._headers]
+        if len(rows) == 1:  # arrays of one cost a third of a lone event's time
+            values = (*rows[0][:12], UUID(bytes=rows[0][12]), self._payloads[0])
+            cursor.execute(PUT_EVENT, values, prepare=True)
+            return
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        columns[12] = [UUID(bytes=one) for one in columns[12]]
+        cursor.execute(PUT_EVENTS, [*columns, self._payloads], prepare=True)
+
+    def _put_heads(self, cursor: Any) -> None:
+        if len(self._ends) == 1:
+            ((stream, (version, seq)),) = self._ends.items()
+            cursor.execute(PUT_STREAM_HEAD, (stream, version, seq), prepare=True)
+            return
+        versions, seqs = zip(*self._ends.values(), strict=True)
+        values = (list(self._ends), list(versions), list(seqs))
+        cursor.execute(PUT_STREAM_HEADS, values, prepare=True)
 
 
 def copied(headers: Sequence[bytes], payloads: Sequence[bytes]) -> bytes:

@@ -24,7 +24,6 @@ from onetape.tape.anchors import Anchor, Anchors
 from onetape.tape.draft import drafts
 from onetape.tape.event import GENESIS, decode
 from onetape.tape.ledger import Batch, Named, Row, chained, digest, leaf
-from onetape.tape.proof import Link, Proof
 
 PAGE = 20_000
 MOST = 100  # findings told; a touched ledger may have many
@@ -38,8 +37,6 @@ HEAD = "SELECT last_seq, last_batch, last_ns, chain, ledger::text FROM onetape.l
 DIMENSIONS = "SELECT batch_id, id, kind, key FROM onetape.dimension ORDER BY id"
 STREAMS = "SELECT batch_id, id, key, book FROM onetape.stream ORDER BY id"
 STREAM_HEADS = "SELECT stream_id, version FROM onetape.stream_head"
-BATCH_OF = """SELECT batch_id, seq_lo, seq_hi, recorded_ns, writer_id, root, named, chain
-FROM onetape.batch WHERE seq_lo <= %b ORDER BY seq_lo DESC LIMIT 1"""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -110,12 +107,12 @@ class Audit:
         """Recompute everything after `since` (the beginning when None)."""
         begun = time.perf_counter()
         last_seq, last_batch, _, head, ledger = self.cursor.execute(HEAD).fetchone()
-        self._learn()
+        self.learn()
         start = since or Anchor(ledger, 0, 0, GENESIS.hex(), 0)
         pending = self._pending(anchors, ledger, start.batch)
         bar = bars.bar(last_seq - start.seq, "verify", progress)
         last = Batch(start.batch, 0, start.seq, 0, 0, b"", b"", bytes.fromhex(start.chain))
-        for batch in self._batches(start.batch):
+        for batch in self.batches(start.batch):
             self._follows(last, batch)
             self._batch(batch)
             for anchor in pending.pop(batch.batch_id, ()):
@@ -143,7 +140,8 @@ class Audit:
         if chained(last.chain, batch.root, batch.named, *place) != batch.chain:
             told(number, 0, "its chain does not follow from the batch before")
 
-    def _learn(self) -> None:
+    def learn(self) -> None:
+        """Read the names that the ledger gave."""
         for batch, number, kind, key in self.cursor.execute(DIMENSIONS).fetchall():
             self.names.setdefault(batch, []).append(Named(number, kind, key))
             self.dimensions[number] = (kind, key)
@@ -165,7 +163,8 @@ class Audit:
     def _rewritten(self, anchor: Anchor, why: str) -> None:
         self.tell(anchor.batch, anchor.seq, f"what was anchored {why}: the tape was rewritten")
 
-    def _batches(self, after: int) -> Iterator[Batch]:
+    def batches(self, after: int) -> Iterator[Batch]:
+        """Yield the batches after a number."""
         while True:
             found = self.cursor.execute(BATCHES, (after,), prepare=True).fetchall()
             for row in found:
@@ -215,14 +214,15 @@ class Audit:
         import psycopg
 
         try:
-            return self._fetched(self._page_lo, self._page_hi)
+            return self.fetched(self._page_lo, self._page_hi)
         except psycopg.errors.DataError:
             raise
         except psycopg.InternalError:  # a damaged page: take the batches one by one
             self._page_hi = batch.seq_hi
             return self._readable(batch)
 
-    def _fetched(self, lo: int, hi: int) -> list[Row]:
+    def fetched(self, lo: int, hi: int) -> list[Row]:
+        """Return the rows from seq `lo` to `hi`, live or archived."""
         rows: list[Row] = []
         for uri, first, last in self._segments():
             if first <= hi and last >= lo:
@@ -231,7 +231,8 @@ class Audit:
                 rows += archived(uri, max(lo, first) - 1, min(hi, last))
         if not rows or rows[-1].seq < hi:
             begin = rows[-1].seq + 1 if rows else lo
-            found = self.cursor.execute(ROWS, (begin, hi), prepare=True).fetchall()
+            with self.connection.transaction():  # a damaged page is not to end the whole audit
+                found = self.cursor.execute(ROWS, (begin, hi), prepare=True).fetchall()
             rows += map(Row._make, found)
         return rows
 
@@ -255,7 +256,7 @@ class Audit:
         rows: list[Row] = []
         for seq in range(batch.seq_lo, batch.seq_hi + 1):
             try:
-                rows += self._fetched(seq, seq)
+                rows += self.fetched(seq, seq)
             except psycopg.InternalError as err:
                 self.tell(batch.batch_id, seq, f"cannot be read: {str(err).splitlines()[0]}")
         return rows
@@ -317,8 +318,13 @@ def verify(
     progress: bool | None = None,
 ) -> Verdict:
     """Recompute a ledger from its bytes; `since` starts at an anchor that is trusted."""
+    import psycopg
+
     published = tuple(anchors.published()) if anchors is not None else ()
-    return Audit(connection).run(published, since, progress)
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # others go on writing
+    connection.read_only = True
+    with connection.transaction():
+        return Audit(connection).run(published, since, progress)
 
 
 def anchor(connection: Any, place: Anchors, now: int) -> Anchor:
@@ -336,53 +342,3 @@ def anchor(connection: Any, place: Anchors, now: int) -> Anchor:
         (batch, seq, bytes(chain), now, where),
     )
     return made
-
-
-def prove(connection: Any, seq: int) -> Proof:
-    """Return the proof of the event at ledger seq `seq`, up to the first anchor after it."""
-    audit = Audit(connection)
-    audit._learn()
-    found = audit.cursor.execute(BATCH_OF, (seq,)).fetchone()
-    batch = Batch(*found) if found else None
-    if batch is None or seq > batch.seq_hi:
-        raise TapeError(f"no event {seq} on this tape: its head says where it ends")
-    rows = audit._fetched(batch.seq_lo, batch.seq_hi)
-    row = rows[seq - batch.seq_lo]
-    leaves = [leaf(one) for one in rows]
-    path = tuple(step.hex() for step in merkle.path(leaves, seq - batch.seq_lo))
-    asked = "SELECT chain FROM onetape.batch WHERE batch_id = %b"
-    earlier = audit.cursor.execute(asked, (batch.batch_id - 1,)).fetchone()
-    before = earlier[0] if earlier else GENESIS
-    *_, ledger = audit.cursor.execute(HEAD).fetchone()
-    asked = """SELECT batch_id, anchored_ns FROM onetape.anchor WHERE batch_id >= %b
-    ORDER BY batch_id LIMIT 1"""
-    anchored = audit.cursor.execute(asked, (batch.batch_id,)).fetchone()
-    links, last = [_link(batch)], batch
-    for later in audit._batches(batch.batch_id):
-        if anchored and later.batch_id > anchored[0]:
-            break
-        links.append(_link(later))
-        last = later
-    return Proof(
-        ledger=ledger,
-        seq=seq,
-        stream=audit.streams[row.stream_id],
-        payload=row.payload.decode(),
-        header=_header(row),
-        path=path,
-        before=before.hex(),
-        links=tuple(links),
-        chain=last.chain.hex(),
-        batch=last.batch_id,
-        anchored_ns=anchored[1] if anchored else None,
-    )
-
-
-def _link(batch: Batch) -> Link:
-    return Link(batch.root.hex(), batch.named.hex(), *batch[1:4])
-
-
-def _header(row: Row) -> str:
-    from onetape.tape.ledger import HEADER
-
-    return HEADER.pack(*row[:13]).hex()

@@ -12,9 +12,12 @@ import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import repeat
+from math import isfinite
 from typing import Any, NamedTuple, cast
 
-from onetape.errors import BrokenTape
+import msgspec
+
+from onetape.errors import BrokenTape, TapeError
 from onetape.tape.event import Event, Lineage, encode
 from onetape.tape.kinds import BY_TAG, Fact, tag_of
 
@@ -53,10 +56,13 @@ def _id(digest: bytes, ts_init: int) -> bytes:
     return UUID.pack(ms << 16 | VERSION_7 | high & 0xFFF, VARIANT | low & LOW_62)
 
 
-_WHOSE: dict[type[Fact], tuple[str, bool, bool]] = {
-    kind: (tag, "account" in kind.__struct_fields__, "instrument" in kind.__struct_fields__)
-    for tag, kind in BY_TAG.items()
-}
+def _whose(tag: str, kind: type[Fact]) -> tuple[str, bool, bool, tuple[str, ...]]:
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    floats = tuple(name for name, of in fields.items() if of is float or of == float | None)
+    return tag, "account" in fields, "instrument" in fields, floats
+
+
+_WHOSE = {kind: _whose(tag, kind) for tag, kind in BY_TAG.items()}
 
 
 def drafts(
@@ -66,6 +72,7 @@ def drafts(
 
     Raises BrokenTape when the events do not follow one another.
     """
+    fitting("stream", stream)
     made: list[Draft] = []
     given = raws if raws is not None else repeat(None)
     version = events[0].seq
@@ -80,7 +87,9 @@ def drafts(
         if cause is not None and not 0 < cause < version:
             raise BrokenTape(version, f"its cause {cause} is not an earlier event of its stream")
         payload = raw or encode(event)
-        tag, owned, traded = prepared(type(fact)) or _unknown(type(fact))
+        tag, owned, traded, floats = prepared(type(fact)) or _unknown(type(fact))
+        for name in floats:
+            _finite(tag, name, getattr(fact, name))
         digest = begun.copy()
         digest.update(payload)
         source, calculation = _origin(lineage) if lineage is not None else (None, None)
@@ -117,5 +126,26 @@ def _origin(lineage: Lineage) -> tuple[str | None, str]:
     return lineage.source or None, calculation
 
 
-def _unknown(kind: type[Fact]) -> tuple[str, bool, bool]:
+LONGEST = 1_000  # bytes of a name; the index over names takes no more than 2,704
+
+
+def fitting(what: str, text: str) -> None:
+    """Raise TapeError for a text that the ledger cannot number."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as err:
+        raise TapeError(f"{what} {text!r} found, a text that UTF-8 can write expected") from err
+    if not 0 < size <= LONGEST or "\x00" in text:
+        shown = text if size <= 40 else f"{text[:40]}..."
+        raise TapeError(
+            f"{what} {shown!r} of {size} bytes found, 1 to {LONGEST} without a zero expected"
+        )
+
+
+def _finite(tag: str, name: str, value: float | None) -> None:
+    if value is not None and not isfinite(value):
+        raise TapeError(f"{tag} with {name} {value} found, a number expected: JSON keeps no other")
+
+
+def _unknown(kind: type[Fact]) -> tuple[str, bool, bool, tuple[str, ...]]:
     raise BrokenTape(0, f"{tag_of(kind)} is no kind that the tape knows: see tape.kinds")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from onetape.tape.draft import Draft
+from onetape.tape.draft import Draft, fitting
 from onetape.tape.ledger import HEADER, Named
 
 KINDS = ("source", "calculation", "account", "instrument", "kind")
@@ -91,16 +91,22 @@ class Naming:
         return known[self.names.writer]
 
     def headers(self, seq: int, key: str, drafts: Sequence[Draft]) -> list[bytes]:
-        """Return the headers of a stream's drafts, every text numbered."""
-        number = self.begin(key)
+        """Return the headers of a stream's drafts, every text numbered.
+
+        Raises TapeError, with nothing named, for a text that cannot be.
+        """
         try:
-            return self.names.headers(seq, number, drafts)
+            return self.names.headers(seq, self.names.streams[key][0], drafts)
         except KeyError:
             wanted: dict[Any, None] = dict.fromkeys(
                 (kind, draft[PLACE[kind]]) for draft in drafts for kind in KINDS
             )
-            self._name([(k, t) for k, t in wanted if t not in self.names.ids[k]])
-            return self.names.headers(seq, number, drafts)
+            new = [(k, t) for k, t in wanted if t not in self.names.ids[k]]
+            for kind, text in new:
+                fitting(kind, text)
+            if new:
+                self._name(new)
+            return self.names.headers(seq, self.begin(key), drafts)
 
     def _name(self, wanted: list[tuple[str, str]]) -> None:
         kinds, keys = [k for k, _ in wanted], [t for _, t in wanted]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from onetape.errors import TapeError
-from onetape.tape import audit
+from onetape.tape import audit, proving
 from onetape.tape.anchors import Anchor, Anchors
 from onetape.tape.anchors import anchors as named
 from onetape.tape.append import Request
@@ -53,7 +53,7 @@ class PostgresTape:
         patience: float = 0.0,
         partition: int = STEP,
     ) -> None:
-        prepare(url)
+        prepare(url, partition)
         self.url = url
         self._clock = clock
         self._reader = Reader(self._connection)
@@ -172,4 +172,4 @@ class PostgresTape:
     def prove(self, seq: int) -> Proof:
         """Return the proof that the event at ledger `seq` stands on the published chain."""
         with self._connection() as connection:
-            return audit.prove(connection, seq)
+            return proving.prove(connection, seq)

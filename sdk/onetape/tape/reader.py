@@ -61,7 +61,13 @@ class Reader:
 
     def page(self, cursor: Any, after: int, upto: int) -> list[Entry]:
         """Return the live entries with after < seq <= upto, all of which must be there."""
-        rows = cursor.execute(ROWS, (after, upto), prepare=True).fetchall()
+        import psycopg
+
+        try:
+            rows = cursor.execute(ROWS, (after, upto), prepare=True).fetchall()
+        except psycopg.InternalError as err:
+            damaged = "a page of the log is damaged: run verify to see where"
+            raise BrokenTape(after + 1, f"{damaged} ({str(err).splitlines()[0]})") from err
         if len(rows) != upto - after:
             moved = min(cursor.execute(FIRST_LIVE).fetchone()[0], upto)
             if moved > after:  # archived since this reader began: the file has them now

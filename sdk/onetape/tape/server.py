@@ -75,8 +75,10 @@ def connect(
     return connection
 
 
-def prepare(url: str) -> None:
+def prepare(url: str, partition: int = PARTITION) -> None:
     """Bring the database at `url` into the form that this version reads and writes.
+
+    `partition` is how many events each new partition of the log takes.
 
     A login that may only read or write opens a tape that is up to date; one that is not needs
     its owner to open it once.
@@ -90,7 +92,7 @@ def prepare(url: str) -> None:
         _fits(connection, url)
         migrate(connection, url)
         try:
-            _room(connection)
+            _room(connection, partition)
         except psycopg.Error as err:
             raise translated(err, f"making room on the tape at {shown(url)}") from err
 
@@ -109,15 +111,15 @@ def _fits(connection: psycopg.Connection[tuple[Any, ...]], url: str) -> None:
         )
 
 
-def _room(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+def _room(connection: psycopg.Connection[tuple[Any, ...]], partition: int) -> None:
     """Have partitions ahead of the head, where this login may make them."""
     asked = """
         SELECT last_seq + %s, has_function_privilege('onetape.ensure_partitions(int8, int8)',
                'execute') AND NOT current_setting('transaction_read_only')::bool
         FROM onetape.ledger_head"""
-    row = connection.execute(asked, [AHEAD]).fetchone()
+    row = connection.execute(asked, [min(AHEAD, partition)]).fetchone()
     if row and row[1]:
-        connection.execute("SELECT onetape.ensure_partitions(%s, %s)", [row[0], PARTITION])
+        connection.execute("SELECT onetape.ensure_partitions(%s, %s)", [row[0], partition])
 
 
 def exists(url: str, database: str) -> bool:
@@ -209,6 +211,7 @@ _MEANT: list[tuple[str | tuple[str, ...], type[TapeError], str]] = [
     ("28P01", TapeForbidden, "; give the right password in the URL, in PGPASSWORD or in ~/.pgpass"),
     (FORBIDDEN, TapeForbidden, "; use a login that may, see onetape_reader, _writer and _owner"),
     (READ_ONLY, TapeForbidden, "; this server or session only reads: give the primary's URL"),
+    ("54", TapeError, "; make it shorter"),
     (NO_DATABASE, TapeError, "; make it with: createdb --encoding=UTF8 --template=template0 NAME"),
     (NO_TAPE, TapeError, "; no tape is there, or one of another version: open it once"),
     (
