@@ -62,7 +62,7 @@ def test_an_entry_gives_the_event_as_written_and_as_placed_in_the_ledger(tape: T
     tape.append("b", [fill(1)])
     entry = list(tape.read())[-1]
     assert entry.event == fill(1)
-    assert entry.placed.seq == 5
+    assert (entry.placed.seq, entry.placed.stream) == (5, "b")
     assert entry.placed.fact == fill(1).fact
     assert entry.payload == encode(fill(1))
 

@@ -81,10 +81,13 @@ class Entry(NamedTuple):
 
     @property
     def placed(self) -> Event:
-        """The event with the ledger's `seq`, for folds over several streams; cause left out."""
+        """The event under its places in the ledger, for folds over several streams.
+
+        `seq` is the ledger's, `stream` the ledger's too; the cause, a version, is left out.
+        """
         told = decode(self.payload)
         return Event(
-            self.seq, told.ts_event, told.ts_init, told.stream, told.fact, None, told.lineage
+            self.seq, told.ts_event, told.ts_init, self.stream, told.fact, None, told.lineage
         )
 
 
