@@ -23,7 +23,7 @@ from onetape.tape.kinds import CashDeposited, DividendPaid, OrderFilled, SplitAp
 Reason = Literal["deposit", "fill", "realized", "commission", "dividend"]
 
 
-class CashEntry(msgspec.Struct, frozen=True):
+class CashEntry(msgspec.Struct, frozen=True, gc=False):
     """One movement of cash and the event it came from."""
 
     seq: int

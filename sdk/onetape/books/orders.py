@@ -9,20 +9,36 @@ Raises   BrokenTape when an order's events come without its beginning.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from decimal import Decimal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from onetape.books.exact import ZERO, exactly
-from onetape.books.standing import voided
+from onetape.books.standing import standing
 from onetape.errors import BrokenTape
 from onetape.tape import kinds
 from onetape.tape.event import Event
-from onetape.tape.kinds import OrderFact, OrderFilled, OrderInitialized, OrderUpdated, SplitApplied
+from onetape.tape.kinds import (
+    OrderCancelRejected,
+    OrderFact,
+    OrderFilled,
+    OrderInitialized,
+    OrderModifyRejected,
+    OrderUpdated,
+    SplitApplied,
+)
 
 TERMINAL = frozenset({"FILLED", "CANCELED", "EXPIRED", "DENIED", "REJECTED"})
 PENDING = frozenset({"PENDING_UPDATE", "PENDING_CANCEL"})
+ENDED = TERMINAL | PENDING  # a partial fill does not change these
+TOLD: dict[type, tuple[str, ...]] = {  # what an event tells of its order, when it says it
+    kinds.OrderSubmitted: ("account",),
+    kinds.OrderAccepted: ("account", "venue_order_id"),
+    kinds.OrderDenied: ("reason",),
+    kinds.OrderRejected: ("reason",),
+    kinds.OrderVoided: ("reason",),
+}
 STATUS: dict[type, str] = {
     kinds.OrderSubmitted: "SUBMITTED",
     kinds.OrderAccepted: "ACCEPTED",
@@ -38,7 +54,7 @@ STATUS: dict[type, str] = {
 }
 
 
-class Order(Struct, frozen=True):
+class Order(Struct, gc=False):
     """One order once the event at `seqs[-1]` is booked."""
 
     client_order_id: str
@@ -81,80 +97,143 @@ class Order(Struct, frozen=True):
     @exactly
     def after(self, event: Event) -> Order:
         """Return the order with one of its own events booked."""
-        fact = event.fact
-        seen = {"ts_last": event.ts_event, "seqs": (*self.seqs, event.seq)}
-        if isinstance(fact, OrderFilled):
-            return replace(self, **seen, **self._filled(fact))
-        if isinstance(fact, OrderUpdated):
-            price = self.price if fact.price is None else fact.price
-            trigger = self.trigger_price if fact.trigger_price is None else fact.trigger_price
-            new = {"quantity": fact.quantity, "price": price, "trigger_price": trigger}
-            return replace(self, **seen, **new, status=self.resting)
-        if isinstance(fact, kinds.OrderModifyRejected | kinds.OrderCancelRejected):
-            return replace(self, **seen, status=self.resting, reason=fact.reason)
-        status = STATUS.get(type(fact), self.status)
-        resting = self.resting if status in PENDING else status
-        told = {
-            name: getattr(fact, name)
-            for name in ("account", "venue_order_id", "reason")
-            if getattr(fact, name, None)
-        }
-        return replace(self, **seen, **told, status=status, resting=resting)
+        new = copy(self)
+        new.take(event)
+        return new
 
     @exactly
     def split(self, event: Event, ratio: Decimal) -> Order:
         """Return a working order once each unit became `ratio` units."""
-        return replace(
-            self,
-            quantity=self.quantity * ratio,
-            filled=self.filled * ratio,
-            price=self.price and self.price / ratio,
-            trigger_price=self.trigger_price and self.trigger_price / ratio,
-            ts_last=event.ts_event,
-            seqs=(*self.seqs, event.seq),
-        )
+        new = copy(self)
+        new.rescale(event, ratio)
+        return new
 
-    def _filled(self, fill: OrderFilled) -> dict[str, object]:
+    def take(self, event: Event) -> None:
+        """Book one of the order's own events here, in the exact context of the caller."""
+        fact = event.fact
+        kind = type(fact)
+        if kind is OrderFilled:
+            self._fill(fact)  # pyright: ignore[reportArgumentType]
+        elif kind is OrderUpdated:
+            self._update(fact)  # pyright: ignore[reportArgumentType]
+        elif kind is OrderModifyRejected or kind is OrderCancelRejected:
+            self.status, self.reason = self.resting, fact.reason  # pyright: ignore
+        else:
+            status = STATUS.get(kind)
+            if status is not None:
+                self.status = status
+                if status not in PENDING:
+                    self.resting = status
+            self._told(fact)
+        self.ts_last = event.ts_event
+        self.seqs = (*self.seqs, event.seq)
+
+    def rescale(self, event: Event, ratio: Decimal) -> None:
+        """Book a split here: each unit became `ratio` units."""
+        self.quantity *= ratio
+        self.filled *= ratio
+        self.price = self.price and self.price / ratio
+        self.trigger_price = self.trigger_price and self.trigger_price / ratio
+        self.ts_last = event.ts_event
+        self.seqs = (*self.seqs, event.seq)
+
+    def _told(self, fact: object) -> None:
+        for name in TOLD.get(type(fact), ()):
+            value = getattr(fact, name)
+            if value:
+                setattr(self, name, value)
+
+    def _update(self, fact: OrderUpdated) -> None:
+        self.quantity = fact.quantity
+        if fact.price is not None:
+            self.price = fact.price
+        if fact.trigger_price is not None:
+            self.trigger_price = fact.trigger_price
+        self.status = self.resting
+
+    def _fill(self, fill: OrderFilled) -> None:
         filled = self.filled + fill.quantity
-        paid = dict(self.commission)
-        currency = fill.commission_currency
-        paid[currency] = paid.get(currency, ZERO) + fill.commission
         done = filled >= self.quantity
-        resting = "FILLED" if done else "PARTIALLY_FILLED"
-        ended = self.status in TERMINAL or self.status in PENDING
-        return {
-            "filled": filled,
-            "filled_value": self.filled_value + fill.quantity * fill.price,
-            "commission": paid,
-            "account": fill.account,
-            "venue_order_id": fill.venue_order_id or self.venue_order_id,
-            "resting": resting,
-            "status": self.status if ended and not done else resting,
-        }
+        currency, paid = fill.commission_currency, self.commission
+        fee = paid.get(currency, ZERO) + fill.commission
+        self.commission = {**paid, currency: fee}
+        self.filled, self.filled_value = filled, self.filled_value + fill.quantity * fill.price
+        self.account = fill.account
+        self.venue_order_id = fill.venue_order_id or self.venue_order_id
+        self.resting = "FILLED" if done else "PARTIALLY_FILLED"
+        if done or self.status not in ENDED:
+            self.status = self.resting
 
 
+class OrderBook:
+    """All orders while a fold runs: the one place where their events are booked."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, Order] = {}
+        self._working: dict[str, set[str]] = {}  # ids by instrument: a split need not search
+
+    def begin(self, event: Event, fact: OrderInitialized) -> Order:
+        """Begin an order."""
+        order = _begun(event, fact)
+        self.place(order)
+        return order
+
+    def take(self, event: Event, fact: OrderFact) -> Order:
+        """Book an order's own event; BrokenTape when the order never began."""
+        order = self.by_id.get(fact.client_order_id)
+        if order is None:
+            why = f"order {fact.client_order_id} has no order.initialized before it"
+            raise BrokenTape(event.seq, f"{why}; fold from the start of the tape")
+        was = order.status
+        order.take(event)
+        if order.status != was:
+            self._note(order)
+        return order
+
+    def split(self, event: Event, fact: SplitApplied) -> list[Order]:
+        """Rescale the account's working orders; return them."""
+        changed: list[Order] = []
+        for name in sorted(self._working.get(fact.instrument, ())):
+            order = self.by_id[name]
+            if order.account is None or order.account == fact.account:
+                order.rescale(event, fact.ratio)
+                changed.append(order)
+        return changed
+
+    def place(self, order: Order) -> None:
+        """Take over an order folded earlier, instead of one that stands here."""
+        self.by_id[order.client_order_id] = order
+        self._note(order)
+
+    def forget(self, client_order_id: str) -> None:
+        """Let go of an order: it can be placed again."""
+        order = self.by_id.pop(client_order_id)
+        self._working.get(order.instrument, set[str]()).discard(client_order_id)
+
+    def _note(self, order: Order) -> None:
+        working = self._working.get(order.instrument)
+        if order.status in TERMINAL:
+            if working:
+                working.discard(order.client_order_id)
+        elif working is None:
+            self._working[order.instrument] = {order.client_order_id}
+        else:
+            working.add(order.client_order_id)
+
+
+@exactly
 def orders(events: Iterable[Event]) -> dict[str, Order]:
     """Return every order by its client_order_id, in the order in which they began."""
-    kept = list(events)
-    gone = voided(kept)
-    book: dict[str, Order] = {}
-    working: dict[str, set[str]] = {}  # ids by instrument, so that a split need not search
-    for event in kept:
+    book = OrderBook()
+    for event in standing(events):
         fact = event.fact
-        if event.seq in gone:
-            continue
         if isinstance(fact, OrderInitialized):
-            book[fact.client_order_id] = _begun(event, fact)
-            working.setdefault(fact.instrument, set()).add(fact.client_order_id)
+            book.begin(event, fact)
         elif isinstance(fact, OrderFact):
-            order = book[fact.client_order_id] = _known(book, event.seq, fact).after(event)
-            if not order.is_open:
-                working[order.instrument].discard(order.client_order_id)
+            book.take(event, fact)
         elif isinstance(fact, SplitApplied):
-            for name in sorted(working.get(fact.instrument, ())):
-                if book[name].account in (None, fact.account):
-                    book[name] = book[name].split(event, fact.ratio)
-    return book
+            book.split(event, fact)
+    return book.by_id
 
 
 def _begun(event: Event, fact: OrderInitialized) -> Order:
@@ -172,11 +251,3 @@ def _begun(event: Event, fact: OrderInitialized) -> Order:
         price=fact.price,
         trigger_price=fact.trigger_price,
     )
-
-
-def _known(book: dict[str, Order], seq: int, fact: OrderFact) -> Order:
-    order = book.get(fact.client_order_id)
-    if order is None:
-        why = f"order {fact.client_order_id} has no order.initialized before it"
-        raise BrokenTape(seq, f"{why}; fold from the start of the tape")
-    return order

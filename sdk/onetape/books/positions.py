@@ -45,7 +45,7 @@ class Lot(NamedTuple):
     cost: Decimal
 
 
-class Holding(msgspec.Struct, frozen=True):
+class Holding(msgspec.Struct, frozen=True, gc=False):
     """The arithmetic of a position. `lots` is None under average cost."""
 
     quantity: Decimal = ZERO
@@ -158,7 +158,7 @@ class Holdings:
             raise SettingsError(f"costing method {method!r}; expected one of {', '.join(EMPTY)}")
         self.by_key: dict[Key, Holding] = {}
         self._empty = EMPTY[method]
-        self._multipliers = multipliers or {}
+        self._multipliers: Mapping[str, Decimal] = {} if multipliers is None else multipliers
         self._keys: dict[tuple[str, str], list[Key]] = {}
 
     def fill(self, seq: int, fill: OrderFilled) -> tuple[Key, Holding, Holding]:
@@ -183,11 +183,16 @@ class Holdings:
             changed.append((key, before, after))
         return changed
 
-    def place(self, position: Position) -> None:
-        """Take over a position folded earlier."""
-        key = position.key
-        self.by_key[key] = position.holding
-        self._keys.setdefault((key.account, key.instrument), []).append(key)
+    def place(self, key: Key, holding: Holding) -> None:
+        """Take over a holding folded earlier, instead of one that stands here."""
+        if key not in self.by_key:
+            self._keys.setdefault((key.account, key.instrument), []).append(key)
+        self.by_key[key] = holding
+
+    def forget(self, account: str, instrument: str) -> None:
+        """Let go of all that an account holds in an instrument: it can be placed again."""
+        for key in self._keys.pop((account, instrument), ()):
+            del self.by_key[key]
 
     def held(self, account: str, instrument: str) -> Decimal:
         """Return what all strategies of the account hold together."""
@@ -198,13 +203,29 @@ class Holdings:
         return self._multipliers.get(instrument, ONE)
 
 
-class _Notes(msgspec.Struct):
-    """What a fold remembers beside a holding."""
+class Notes(msgspec.Struct, gc=False):
+    """What a fold remembers beside a holding; `fill_seqs` is None where the rows tell them."""
 
     currency: str
     commission: dict[str, Decimal]
-    fill_seqs: list[int]
-    seq: int
+    fill_seqs: list[int] | None
+    seq: int = 0
+    fills: int = 0
+
+    def fill(self, seq: int, key: Key, fill: OrderFilled) -> None:
+        """Note a fill."""
+        self.later(seq, key)
+        self.fills += 1
+        if self.fill_seqs is not None:
+            self.fill_seqs.append(seq)
+        currency, paid = fill.commission_currency, self.commission
+        paid[currency] = paid.get(currency, ZERO) + fill.commission
+
+    def later(self, seq: int, key: Key) -> None:
+        """Note that an event was booked; BrokenTape when it is not later than those before."""
+        if seq <= self.seq:
+            raise BrokenTape(seq, f"position {key} is already booked up to seq {self.seq}")
+        self.seq = seq
 
 
 @exactly
@@ -220,19 +241,23 @@ def positions(
     from before `start` raises BrokenTape: fold from the beginning then.
     """
     book = Holdings(method, multipliers)
-    notes: dict[Key, _Notes] = {}
+    notes: dict[Key, Notes] = {}
     for key, old in (start or {}).items():
         if (old.holding.lots is None) != (method == "average"):
             raise SettingsError(f"start was not folded with method {method!r}; refold it")
-        book.place(old)
-        notes[key] = _Notes(old.currency, dict(old.commission), list(old.fill_seqs), old.seq)
+        book.place(key, old.holding)
+        notes[key] = Notes(old.currency, dict(old.commission), list(old.fill_seqs), old.seq)
     for event in standing(events):
         fact = event.fact
         if isinstance(fact, OrderFilled):
-            _note(notes, event.seq, book.fill(event.seq, fact)[0], fact)
+            key = book.fill(event.seq, fact)[0]
+            note = notes.get(key)
+            if note is None:
+                note = notes[key] = Notes(fact.currency, {}, [])
+            note.fill(event.seq, key, fact)
         elif isinstance(fact, SplitApplied):
             for key, _, _ in book.split(event.seq, fact):
-                notes[key].seq = _later(notes[key], event.seq, key)
+                notes[key].later(event.seq, key)
     return {
         key: Position(
             key,
@@ -240,7 +265,7 @@ def positions(
             book.multiplier(key.instrument),
             note.currency,
             note.commission,
-            tuple(note.fill_seqs),
+            tuple(note.fill_seqs or ()),
             note.seq,
         )
         for key, note in notes.items()
@@ -271,19 +296,3 @@ def _released(lots: tuple[Lot, ...], quantity: Decimal) -> tuple[tuple[Lot, ...]
         if quantity == 0:
             return lots[index + 1 :], released
     return (), released
-
-
-def _note(notes: dict[Key, _Notes], seq: int, key: Key, fill: OrderFilled) -> None:
-    note = notes.get(key)
-    if note is None:
-        note = notes[key] = _Notes(fill.currency, {}, [], 0)
-    note.seq = _later(note, seq, key)
-    note.fill_seqs.append(seq)
-    currency = fill.commission_currency
-    note.commission[currency] = note.commission.get(currency, ZERO) + fill.commission
-
-
-def _later(note: _Notes, seq: int, key: Key) -> int:
-    if seq <= note.seq:
-        raise BrokenTape(seq, f"position {key} is already booked up to seq {note.seq}")
-    return seq

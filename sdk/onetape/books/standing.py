@@ -16,9 +16,36 @@ from onetape.tape.event import Event
 from onetape.tape.kinds import OrderFilled, OrderVoided
 
 
+class Executions:
+    """The executions that stand, by order and trade id: the one place where they are judged."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, dict[str, int]] = {}  # order -> trade id -> seq of its fill
+
+    def fill(self, seq: int, fill: OrderFilled) -> None:
+        """Note a fill; BrokenTape when its execution stands already."""
+        known = self.of.get(fill.client_order_id)
+        if known is None:
+            self.of[fill.client_order_id] = {fill.trade_id: seq}
+            return
+        if fill.trade_id in known:  # venues may repeat an execution after a resend
+            why = f"trade {fill.trade_id} of order {fill.client_order_id} stands since seq"
+            why = f"{why} {known[fill.trade_id]}; expected each execution once, or a void"
+            raise BrokenTape(seq, why)
+        known[fill.trade_id] = seq
+
+    def void(self, seq: int, void: OrderVoided) -> int:
+        """Take a fill back and return its seq; BrokenTape when it does not stand."""
+        known = self.of.get(void.client_order_id, {})
+        if void.trade_id not in known:
+            why = f"it voids trade {void.trade_id} of order {void.client_order_id}, which is not"
+            raise BrokenTape(seq, f"{why} among the events; fold from the start of the tape")
+        return known.pop(void.trade_id)
+
+
 def voided(events: Iterable[Event]) -> set[int]:
     """Return the `seq` of every fill that was taken back later."""
-    booked: dict[tuple[str, str], int] = {}
+    executions = Executions()
     gone: set[int] = set()
     last = 0
     for event in events:
@@ -28,9 +55,9 @@ def voided(events: Iterable[Event]) -> set[int]:
         last = seq
         kind = type(fact)
         if kind is OrderFilled:
-            _book(booked, seq, fact)  # pyright: ignore[reportArgumentType]
+            executions.fill(seq, fact)  # pyright: ignore[reportArgumentType]
         elif kind is OrderVoided:
-            gone.add(_take_back(booked, seq, fact))  # pyright: ignore[reportArgumentType]
+            gone.add(executions.void(seq, fact))  # pyright: ignore[reportArgumentType]
     return gone
 
 
@@ -39,19 +66,3 @@ def standing(events: Iterable[Event]) -> list[Event]:
     kept = list(events)
     gone = voided(kept)
     return [event for event in kept if event.seq not in gone] if gone else kept
-
-
-def _book(booked: dict[tuple[str, str], int], seq: int, fill: OrderFilled) -> None:
-    key = (fill.client_order_id, fill.trade_id)
-    if key in booked:  # venues may repeat an execution after a resend
-        why = f"trade {fill.trade_id} of order {fill.client_order_id} stands since seq"
-        raise BrokenTape(seq, f"{why} {booked[key]}; expected each execution once, or a void")
-    booked[key] = seq
-
-
-def _take_back(booked: dict[tuple[str, str], int], seq: int, void: OrderVoided) -> int:
-    key = (void.client_order_id, void.trade_id)
-    if key not in booked:
-        why = f"it voids trade {void.trade_id} of order {void.client_order_id}, which is not"
-        raise BrokenTape(seq, f"{why} among the events; fold from the start of the tape")
-    return booked.pop(key)

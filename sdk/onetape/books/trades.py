@@ -29,7 +29,7 @@ from onetape.tape.kinds import OrderFilled, SplitApplied
 TradeMethod = Literal["flat", "fifo"]
 
 
-class Trade(msgspec.Struct, frozen=True):
+class Trade(msgspec.Struct, frozen=True, gc=False):
     """One round trip, or the open beginning of one."""
 
     account: str
@@ -68,7 +68,7 @@ class Trade(msgspec.Struct, frozen=True):
         return None if self.exit_ts is None else self.exit_ts - self.entry_ts
 
 
-class _Leg(msgspec.Struct):
+class Leg(msgspec.Struct, gc=False):
     """One side of a running trade."""
 
     seqs: list[int] = []
@@ -81,7 +81,7 @@ class _Leg(msgspec.Struct):
         self.value += value
 
 
-class _Running(msgspec.Struct):
+class Running(msgspec.Struct, gc=False):
     """A trade while it runs; quantities unsigned, `sign` +1 long and -1 short."""
 
     key: Key
@@ -89,8 +89,8 @@ class _Running(msgspec.Struct):
     multiplier: Decimal
     sign: int
     entry_ts: int
-    entry: _Leg
-    exit: _Leg
+    entry: Leg
+    exit: Leg
     fees: dict[str, Decimal]
     held: Decimal = ZERO
     cost: Decimal = ZERO
@@ -120,11 +120,11 @@ class _Running(msgspec.Struct):
         self.entry.quantity *= ratio
         self.exit.quantity *= ratio
 
-    def piece(self, quantity: Decimal) -> _Running:
+    def piece(self, quantity: Decimal) -> Running:
         """Take `quantity` of an untouched entry away, with its share of cost and fees."""
         cost = share(self.cost, quantity, self.held)
         part = msgspec.structs.replace(
-            self, entry=_Leg(list(self.entry.seqs), quantity, cost), exit=_Leg(), fees={}
+            self, entry=Leg(list(self.entry.seqs), quantity, cost), exit=Leg(), fees={}
         )
         for currency, fee in self.fees.items():
             part.fees[currency] = share(fee, quantity, self.held)
@@ -157,18 +157,21 @@ class _Running(msgspec.Struct):
         )
 
 
-class _Blotter:
-    """The running trades of every key, oldest first, and those that ended."""
+class Blotter:
+    """The running trades of every key, oldest first, and those that ended: fills in, trades out."""
 
     def __init__(self, method: TradeMethod, multipliers: Mapping[str, Decimal]) -> None:
         self.method = method
         self.multipliers = multipliers
-        self.running: dict[Key, deque[_Running]] = {}
+        self.running: dict[Key, deque[Running]] = {}
         self.ended: list[Trade] = []
+        self._keys: dict[tuple[str, str], list[Key]] = {}
 
     def fill(self, event: Event, fill: OrderFilled) -> None:
         key = Key(fill.account, fill.instrument, fill.strategy)
-        running = self.running.setdefault(key, deque())
+        running = self.running.get(key)
+        if running is None:
+            running = self.place(key, ())
         unit = fill.price * self.multipliers.get(fill.instrument, ONE)
         sign = 1 if signed(fill) > 0 else -1
         left, fee = fill.quantity, fill.commission
@@ -187,7 +190,7 @@ class _Blotter:
     def _leave(
         self,
         event: Event,
-        running: deque[_Running],
+        running: deque[Running],
         quantity: Decimal,
         value: Decimal,
         fee: tuple[str, Decimal],
@@ -203,16 +206,27 @@ class _Blotter:
         if not first.held:
             self.ended.append(first.trade(event.ts_event))
 
-    def _begin(self, event: Event, key: Key, fill: OrderFilled, sign: int) -> _Running:
+    def _begin(self, event: Event, key: Key, fill: OrderFilled, sign: int) -> Running:
         multiplier = self.multipliers.get(key.instrument, ONE)
-        legs = _Leg(), _Leg()
-        return _Running(key, fill.currency, multiplier, sign, event.ts_event, *legs, {})
+        legs = Leg(), Leg()
+        return Running(key, fill.currency, multiplier, sign, event.ts_event, *legs, {})
 
     def split(self, fact: SplitApplied) -> None:
-        for key, running in self.running.items():
-            if (key.account, key.instrument) == (fact.account, fact.instrument):
-                for trade in running:
-                    trade.split(fact.ratio)
+        for key in self._keys.get((fact.account, fact.instrument), ()):
+            for trade in self.running[key]:
+                trade.split(fact.ratio)
+
+    def place(self, key: Key, running: Iterable[Running]) -> deque[Running]:
+        """Take over what runs of a key, instead of what stands here."""
+        if key not in self.running:
+            self._keys.setdefault((key.account, key.instrument), []).append(key)
+        placed = self.running[key] = deque(running)
+        return placed
+
+    def forget(self, account: str, instrument: str) -> None:
+        """Let go of the trades of an account in an instrument: they can be placed again."""
+        for key in self._keys.pop((account, instrument), ()):
+            del self.running[key]
 
 
 @exactly
@@ -224,7 +238,7 @@ def trades(
     """Return the trades in the order in which they ended, then those still open."""
     if method not in ("flat", "fifo"):
         raise SettingsError(f"trade method {method!r}; expected flat or fifo")
-    blotter = _Blotter(method, multipliers or {})
+    blotter = Blotter(method, multipliers or {})
     for event in standing(events):
         fact = event.fact
         if isinstance(fact, OrderFilled):
