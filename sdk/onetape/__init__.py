@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from onetape.market.samples import sample as sample
     from onetape.market.samples import samples as samples
     from onetape.results.backtest import backtest as backtest
+    from onetape.results.replay import replay as replay
     from onetape.results.rerun import rerun as rerun
     from onetape.results.run import Run as Run
+    from onetape.results.tape import Tape as Tape
+    from onetape.results.tape import open_tape as open_tape
+    from onetape.results.tape import prove as prove
     from onetape.risk.limits import limits as limits
     from onetape.run.fees import bps as bps
     from onetape.run.fees import maker_taker as maker_taker
@@ -46,6 +50,7 @@ _HOME = {
     "Run": "results.run",
     "Split": "market.actions",
     "Strategy": "run.strategy",
+    "Tape": "results.tape",
     "backtest": "results.backtest",
     "bps": "run.fees",
     "crypto_perpetual": "market.instruments",
@@ -55,9 +60,12 @@ _HOME = {
     "fx": "market.instruments",
     "limits": "risk.limits",
     "maker_taker": "run.fees",
+    "open_tape": "results.tape",
     "option": "market.instruments",
     "param": "run.params",
     "per_share": "run.fees",
+    "prove": "results.tape",
+    "replay": "results.replay",
     "rerun": "results.rerun",
     "sample": "market.samples",
     "samples": "market.samples",
@@ -65,7 +73,7 @@ _HOME = {
 }
 
 __all__ = sorted([*_HOME, "errors"])  # pyright: ignore[reportUnsupportedDunderAll]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

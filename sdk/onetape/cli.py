@@ -1,7 +1,7 @@
 """The command `onetape`.
 
 Exit codes   0 done; 1 something went wrong and the message says what; 2 the arguments do not
-             make sense; 3 a rerun gave another tape.
+             make sense; 3 a rerun gave another tape; 4 the tape was touched.
 Every command takes --json and then prints one JSON object on standard output and nothing else.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from onetape import given
+from onetape import cli_tape, given
 from onetape.errors import OnetapeError, SettingsError
 from onetape.settings import settings
 
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--folder", type=Path, default=Path(here.demo), help="where to put what it makes"
     )
+    demo.add_argument("--tape", metavar="WHERE", help="a server's URL or a folder for our own")
     _ingest_arguments(
         _command(commands, "ingest", _ingest, "put market data into a catalog"), here.catalog
     )
@@ -77,17 +78,16 @@ def _parser() -> argparse.ArgumentParser:
     _backtest_arguments(
         _command(commands, "backtest", _backtest, "run a strategy over market data")
     )
-    again = _command(commands, "rerun", _rerun, "run a saved run again and compare the tapes")
-    again.add_argument("file", type=Path, help="a run saved by backtest --save")
+    again = _command(commands, "rerun", _rerun, "run a recorded run again and compare the tapes")
+    again.add_argument("run", help="a run's id on the tape, or a file saved by backtest --save")
+    again.add_argument("--tape", metavar="WHERE", help="the tape that the run is on")
     _data_arguments(again)
-    trace = _command(commands, "trace", _trace, "show where a number of a saved run comes from")
-    trace.add_argument("file", type=Path)
-    trace.add_argument("seq", nargs="?", help="an event's seq; the last fill when left out")
-    _data_arguments(trace)
-    bench = _command(commands, "bench", _bench, "measure: b1, b2, b3, ingest")
+    cli_tape.add(commands, _command)
+    bench = _command(commands, "bench", _bench, "measure: b1, b2, b3, ingest, tape, faults")
     bench.add_argument("name")
     bench.add_argument("--rounds", type=int, help="repetitions; medians are printed")
     bench.add_argument("--no-peers", action="store_true", help="leave the other libraries out")
+    bench.add_argument("--events", type=int, help="tape: how many events are written")
     bench.add_argument("--small", action="store_true", help="a few seconds, to see that it works")
     return parser
 
@@ -153,6 +153,8 @@ def _backtest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--end")
     parser.add_argument("--save", type=Path, help="keep the tape in this file")
     parser.add_argument("--report", type=Path, help="write an HTML report")
+    says = "write to the tape while it runs: no value for the default one, a URL, or a folder"
+    parser.add_argument("--tape", nargs="?", const="", metavar="WHERE", help=says)
 
 
 # -- what is done
@@ -165,19 +167,22 @@ def _demo(args: argparse.Namespace) -> int:
     from onetape.results.text import brief
 
     with tqdm(
-        total=10, disable=args.json, file=sys.stderr, bar_format="{n_fmt}/{total_fmt} {desc}"
+        total=13, disable=args.json, file=sys.stderr, bar_format="{n_fmt}/{total_fmt} {desc}"
     ) as bar:
 
         def step(said: str) -> None:
             bar.set_description_str(said)
             bar.update(1)
 
-        made = demo(args.folder, step)
+        made = demo(args.folder, step, args.tape)
     if args.json:
         print(json.dumps(made.to_dict(), default=str))
         return DONE if made.rerun_identical else DIVERGED
     for run in made.runs:
         print(brief(run), end="\n\n")
+    print(made.tape)
+    print(made.verdict, end="\n\n")
+    print(made.asof, end="\n\n")
     print("where the last fill comes from")
     print(made.trace, end="\n\n")
     print(f"rerun identical: {'yes' if made.rerun_identical else 'NO'}")
@@ -267,8 +272,10 @@ def _backtest(args: argparse.Namespace) -> int:
         start=args.start,
         end=args.end,
         params={name: given.value(text) for name, text in given.pairs(args.param)},
-        tape=args.save,
+        tape=None if args.tape is None else ot.open_tape(args.tape or None),
     )
+    if args.save:
+        run.save(args.save)
     if args.report:
         run.save(args.report.with_suffix(".html"))
     return _say(args, run.to_dict(), brief(run))
@@ -277,7 +284,11 @@ def _backtest(args: argparse.Namespace) -> int:
 def _rerun(args: argparse.Namespace) -> int:
     import onetape as ot
 
-    again = ot.rerun(_loaded(args))
+    if Path(args.run).is_file():
+        args.file = Path(args.run)
+        again = ot.rerun(_loaded(args))
+    else:
+        again = ot.rerun(args.run, ot.open_tape(args.tape))
     said = {
         "identical": again.identical,
         "fingerprint": again.run.fingerprint,
@@ -287,7 +298,9 @@ def _rerun(args: argparse.Namespace) -> int:
     return DONE if again.identical else DIVERGED
 
 
-def _trace(args: argparse.Namespace) -> int:
+def trace_file(args: argparse.Namespace) -> int:
+    """Trace an event of a saved run."""
+    args.file = Path(args.what)
     run = _loaded(args, needed=False)
     if args.seq is None and not run.fills.height:
         raise SettingsError(
@@ -321,6 +334,7 @@ def _bench(args: argparse.Namespace) -> int:
         "rounds": args.rounds,
         "peers": False if args.no_peers else None,
         "small": args.small or None,
+        "events": args.events,
     }
     module = given.benchmark(args.name)
     wanted = module.run.__code__.co_varnames[: module.run.__code__.co_argcount]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 from onetape.market.dataset import Dataset
 from onetape.results.run import Run
 from onetape.risk.limits import Limits
 
+if TYPE_CHECKING:
+    from onetape.results.tape import Tape
+
+RUN = "run/"
 Number = int | float | str | Decimal
 When = str | date | datetime | None
 
@@ -31,7 +36,7 @@ def backtest(  # noqa: PLR0913 - each argument is a convention of the run, named
     end: When = None,
     params: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
-    tape: str | Path | None = None,
+    tape: Tape | str | Path | None = None,
     progress: bool | None = None,
     chunk: int = 32_768,
 ) -> Run:
@@ -50,15 +55,18 @@ def backtest(  # noqa: PLR0913 - each argument is a convention of the run, named
     start, end half-open range; a date is local midnight of the data's zone
     params     parameters by name, checked against their bounds
     limits     ot.limits(...): orders beyond them are refused and recorded
-    tape       file to save the recording to
+    tape       an open tape (or its URL) that the run is written to while it goes on, or a file
+               to save the recording to at the end
     progress   a progress bar; None shows one on a terminal for long runs
     chunk      rows in memory at a time; the result does not depend on it
 
     Raises SettingsError for an argument that does not fit, EmptyRange when the range holds no
     rows, StrategyError when the strategy's own code raised.
     """
+    from onetape.results.tape import tape_of
     from onetape.run.backtest import execute
     from onetape.run.spec import specify
+    from onetape.run.spool import Spool
 
     spec = specify(
         strategy,
@@ -77,7 +85,17 @@ def backtest(  # noqa: PLR0913 - each argument is a convention of the run, named
         progress=progress,
         chunk=chunk,
     )
-    run = Run(execute(spec), spec.datasets, spec)
-    if tape is not None:
-        run.recording.save(tape)
+    durable = tape_of(tape)
+    spool = Spool(durable, run_id(strategy)) if durable is not None else None
+    run = Run(execute(spec, spool), spec.datasets, spec, spool and spool.stream)
+    if tape is not None and durable is None:
+        run.recording.save(tape)  # type: ignore[arg-type]
     return run
+
+
+def run_id(strategy: Any) -> str:
+    """Return the stream that a new run is written to: strategy, UTC time, six random digits."""
+    listed: list[Any] = list(strategy) if isinstance(strategy, list | tuple) else [strategy]  # pyright: ignore[reportUnknownArgumentType]
+    kinds = [one if isinstance(one, type) else type(one) for one in listed]
+    name = "+".join(kind.__name__ for kind in kinds)
+    return f"{RUN}{name}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onetape.errors import RunError
 from onetape.results.compare import Comparison, compare
+from onetape.results.found import datasets_of, missing, strategy_of
 from onetape.results.run import Run
 
 if TYPE_CHECKING:
+    from onetape.results.tape import Tape
     from onetape.run.spec import Spec
 
 
@@ -37,38 +38,39 @@ class Rerun:
         return f"Rerun {self.diff()!r}"
 
 
-def rerun(run: Run) -> Rerun:
+def rerun(run: Run | str, tape: Tape | None = None) -> Rerun:
     """Run the same code on the same data again and set it beside the first.
 
-    Raises RunError when a loaded run's strategy or data is not at hand, naming it.
+    run    a run, or the id of one on `tape` (None: the default tape); code, parameters and data
+           are then fetched by what `run.opened` says. Data of another content and code that
+           changed are run all the same: the difference names which it was.
+
+    Raises RunError when the strategy or the data is not at hand, naming it.
     """
     from onetape.run.backtest import execute
 
-    spec = run.spec or _spec(run)
-    return Rerun(run, Run(execute(spec), spec.datasets, spec))
+    first = _recorded(run, tape) if isinstance(run, str) else run
+    spec = first.spec or _spec(first)
+    return Rerun(first, Run(execute(spec), spec.datasets, spec))
+
+
+def _recorded(named: str, tape: Tape | None) -> Run:
+    from onetape.results.tape import open_tape
+
+    return (tape or open_tape()).run(named)
 
 
 def _spec(run: Run) -> Spec:
     from onetape.run.spec import specify_again
 
-    run.data()
-    path = run.opened.settings["strategy_path"]
-    if ", " in run.opened.strategy:
+    datasets = run.datasets or datasets_of(run.opened, changed=True)
+    if not datasets:
+        gone = ", ".join(missing(run.opened))
         raise RunError(
-            f"this run had several strategies ({run.opened.strategy}) and was loaded from a file; "
-            "a loaded run of one strategy can be run again, this one with ot.backtest([...])"
+            f"the data of this run is not at hand: {gone}; put it into the catalog that "
+            "ONETAPE_CATALOG names, or load the run with data=[...]"
         )
-    module, _, name = path.partition(":")
-    try:
-        strategy: Any = importlib.import_module(module)
-        for part in name.split("."):
-            strategy = getattr(strategy, part)
-    except (ImportError, AttributeError) as err:
-        raise RunError(
-            f"the strategy {path} cannot be imported here ({err}); "
-            "import the module that defines it under the same name, then rerun"
-        ) from err
-    return specify_again(run.opened, strategy, run.datasets)
+    return specify_again(run.opened, strategy_of(run.opened), datasets)
 
 
 def _changed(again: Run, first: Run) -> tuple[str, ...]:

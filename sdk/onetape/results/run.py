@@ -43,12 +43,18 @@ class Run:
     datasets       what was read, () when a loaded run's data is not at hand
     conventions    fill, fees, slippage, latency, account: how the figures came about
     warnings       what to know before believing them
+    id             the stream that holds it on a durable tape; None when it is on none
     """
 
     def __init__(
-        self, recording: Recording, datasets: tuple[Dataset, ...] = (), spec: Spec | None = None
+        self,
+        recording: Recording,
+        datasets: tuple[Dataset, ...] = (),
+        spec: Spec | None = None,
+        id: str | None = None,
     ) -> None:
         self.recording = recording
+        self.id = id
         self.datasets = datasets
         self.spec = spec
         self.opened = recording.opened
@@ -288,17 +294,19 @@ class Run:
     @classmethod
     def load(cls, path: str | Path, data: Any = ()) -> Run:
         """Read a saved run; `data` are the datasets it was made on, checked by fingerprint."""
+        return cls(Recording.load(path)).on(data)
+
+    def on(self, data: Any) -> Run:
+        """Return this run with the datasets it was made on; SettingsError for any others."""
         listed = (data,) if isinstance(data, Dataset) else tuple(data)
-        run = cls(Recording.load(path), listed)
-        wanted = [d.fingerprint for d in run.opened.datasets]
+        wanted = [d.fingerprint for d in self.opened.datasets]
         if listed and sorted(d.fingerprint for d in listed) != sorted(wanted):
-            names = ", ".join(f"{d.name} ({d.fingerprint[:12]})" for d in run.opened.datasets)
+            names = ", ".join(f"{d.name} ({d.fingerprint[:12]})" for d in self.opened.datasets)
             found = ", ".join(f"{d.name} ({d.fingerprint[:12]})" for d in listed)
             raise SettingsError(f"{found} found, the run's own data expected: {names}")
-        if listed:  # in the order of the run, whatever order they were given in
-            pool = {d.fingerprint: d for d in listed}
-            run.datasets = tuple(pool[fingerprint] for fingerprint in wanted)
-        return run
+        pool = {d.fingerprint: d for d in listed}  # in the order of the run, however given
+        kept = tuple(pool[fingerprint] for fingerprint in wanted) if listed else ()
+        return Run(self.recording, kept, self.spec, self.id)
 
     def to_dict(self) -> dict[str, Any]:
         """Return fingerprint, statistics and conventions as plain JSON types."""
@@ -306,6 +314,7 @@ class Run:
             "strategy": self.opened.strategy,
             "params": self.params,
             "fingerprint": self.fingerprint,
+            "id": self.id,
             "events": len(self.recording),
             "datasets": [
                 {"name": d.name, "fingerprint": d.fingerprint, "synthetic": d.synthetic}

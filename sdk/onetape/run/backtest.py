@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from onetape import progress
-from onetape.errors import RunError
+from onetape.errors import RunError, TapeError
 from onetape.market.actions import Split
 from onetape.risk.exposure import Exposure
 from onetape.run import engine, feed
@@ -18,6 +18,7 @@ from onetape.run.opening import CALCULATION, identity, ns, opened, params_in
 from onetape.run.recorder import Recorder
 from onetape.run.rows import in_turn
 from onetape.run.spec import Spec
+from onetape.run.spool import Spool
 from onetape.run.trouble import strategy_error
 from onetape.tape import kinds
 from onetape.tape.recording import Recording
@@ -25,20 +26,20 @@ from onetape.tape.recording import Recording
 ACCOUNT = "BACKTEST-001"
 
 
-def execute(spec: Spec) -> Recording:
-    """Run a backtest and return its recording.
+def execute(spec: Spec, spool: Spool | None = None) -> Recording:
+    """Run a backtest and return its recording; `spool` takes it to a durable tape meanwhile.
 
     Raises StrategyError when a strategy's callback raised (its own error is the cause), and
     RunError when the engine could not go on.
     """
-    return _Run(spec).go()
+    return _Run(spec, spool).go()
 
 
 class _Run:
-    def __init__(self, spec: Spec) -> None:
-        self.spec = spec
+    def __init__(self, spec: Spec, spool: Spool | None) -> None:
+        self.spec, self.spool = spec, spool
         self.strategies = [make() for make in spec.makers]
-        self.recorder = Recorder(ACCOUNT)
+        self.recorder = Recorder(ACCOUNT, spool.take if spool else None)
         self.instruments = {d.instrument.id: d.instrument for d in spec.datasets}
         self.end = max(ns(d.end) for d in spec.datasets) + 1_000
         self.walk = Walk() if spec.fill.adds == "path" else None
@@ -58,12 +59,22 @@ class _Run:
                 built.add_strategy(strategy)
             self._drive(built, hosts)
             self.recorder.sweep(built.cache.orders())
+        except Exception as err:
+            if self.spool is not None and not isinstance(err, TapeError):
+                self._close("failed", f"{type(err).__name__}: {err}")
+            raise
         finally:
             built.dispose()
             for host in hosts:
                 host.detach()
-        self.recorder.note(kinds.RunClosed("completed"), self.end, "run")
-        return self.recorder.close()
+        return self._close("completed")
+
+    def _close(self, status: str, detail: str = "") -> Recording:
+        self.recorder.note(kinds.RunClosed(status, detail), self.end, "run")
+        recording = self.recorder.close()
+        if self.spool is not None:
+            self.spool.close()
+        return recording
 
     def _terms(self) -> engine.Terms:
         spec = self.spec

@@ -11,6 +11,7 @@ orders may still change; `close` reads each order's own history and records what
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -25,10 +26,12 @@ encode_fact = msgspec.json.encode
 
 
 class Recorder:
-    """Collects facts; `close` returns the Recording."""
+    """Collects facts; `close` returns the Recording. `onward` gets every event as it is made."""
 
-    def __init__(self, account: str | None = None) -> None:
-        self._account = account
+    def __init__(
+        self, account: str | None = None, onward: Callable[[list[tape.Event]], None] | None = None
+    ) -> None:
+        self._account, self._onward = account, onward
         self._waiting: list[tuple[Any, ...]] = []
         self._raws: list[bytes] = []
         self._count = 0
@@ -72,7 +75,9 @@ class Recorder:
 
     def _encode(self) -> None:
         seq = len(self._raws)
-        for entry in self._waiting:
+        waiting, self._waiting = self._waiting, []
+        kept: list[tape.Event] = []
+        for entry in waiting:
             seq += 1
             if len(entry) == 2:
                 made = self._order_event(seq, *entry)
@@ -80,7 +85,9 @@ class Recorder:
                 fact, ts, stream, cause, lineage = entry
                 made = tape.Event(seq, ts, ts, stream, fact, cause, lineage)
             self._raws.append(tape.encode(made))
-        self._waiting.clear()
+            kept.append(made)
+        if self._onward is not None and kept:
+            self._onward(kept)
 
     def _order_event(self, seq: int, event: Any, cause: int | None) -> tape.Event:
         fact: Any = fact_of(event, self._account)

@@ -7,15 +7,16 @@ import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from onetape.errors import OnetapeError, StrategyError
+from onetape.errors import OnetapeError, StrategyError, TapeError
 
 if TYPE_CHECKING:
     from onetape.run.host import Host
 
 
 def strategy_error(host: Host, error: BaseException, handler: str, event: Any) -> BaseException:
-    """Return what to raise for an error in a handler: StrategyError, or a wish to stop as it is."""
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+    """Return what to raise for an error in a handler: StrategyError, or as it is a wish to stop
+    and a tape that cannot be written."""
+    if isinstance(error, (KeyboardInterrupt, SystemExit, TapeError)):
         return error
     inner = error.__traceback__
     frames = [f for f in traceback.extract_tb(inner) if "/onetape/run/" not in f.filename]

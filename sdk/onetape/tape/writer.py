@@ -191,7 +191,8 @@ class Writer:
         while True:
             transaction: Transaction | None = None
             try:
-                transaction = Transaction(self._ready(), self._names, self._ends)
+                connection = self._ready(sum(len(one.drafts) for one in requests))
+                transaction = Transaction(connection, self._names, self._ends)
                 answers = transaction.write(requests, self._clock)
                 self._count(transaction.last_seq, transaction.events)
                 return answers
@@ -210,13 +211,13 @@ class Writer:
                 time.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
                 tries += 1
 
-    def _ready(self) -> Any:
+    def _ready(self, count: int) -> Any:
         if self._connection is None:
             self._connection = self._connect()
             self._ends = []
         if not self._ends or self._last_seq + self._step // 2 >= self._ends[-1]:
             cursor = self._connection.cursor(binary=True)
-            cursor.execute(ROOM, (2 * GROUP + self._step, self._step))
+            cursor.execute(ROOM, (count + self._step, self._step))
             self._ends = cursor.fetchone()[0]
         return self._connection
 
