@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -21,10 +23,11 @@ def test_the_python_blocks_run_as_one_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    session: dict[str, object] = {"__name__": "readme"}
+    session = types.ModuleType("readme")  # what is defined can be imported again, as in a notebook
+    monkeypatch.setitem(sys.modules, "readme", session)
     assert len(blocks("python")) >= 2
     for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), session)
+        exec(compile(block, "README.md", "exec"), vars(session))
     assert "fingerprint" in capsys.readouterr().out
 
 

@@ -74,7 +74,8 @@ def test_an_untouched_tape_is_clean_and_says_how_much_was_checked(tape: Postgres
         ("UPDATE onetape.stream_head SET version = 3", 12, 0, "says version 3"),
         ("INSERT INTO onetape.event SELECT 132, stream_id, 999, ts_event, ts_init, cause,"
          " source_id, calculation_id, account_id, instrument_id, kind_id, format,"
-         " gen_random_uuid(), payload FROM onetape.event WHERE seq = 131", 12, 132, "after the head"),
+         " gen_random_uuid(), payload FROM onetape.event WHERE seq = 131",
+         12, 132, "after the head"),
     ],
 )  # fmt: skip
 def test_whatever_a_superuser_touches_is_named(
