@@ -177,7 +177,7 @@ class Transaction:
             self._headers += self._naming.headers(seq, stream, drafts)
         except TapeError as err:
             return err
-        self._payloads += [draft.payload for draft in drafts]
+        self._payloads += [draft[-1] for draft in drafts]
         end = last_seq + len(self._headers)
         self._ends[self._naming.begin(stream)] = (last, end)
         self._versions[stream] = last
@@ -203,7 +203,7 @@ class Transaction:
         assert self._naming is not None
         writer, named, chain = self._naming.writer(), digest(self._naming.given), head[5]
         batches: list[Batch] = []
-        leaves = [leaf_of(h, p) for h, p in zip(self._headers, self._payloads, strict=True)]
+        leaves = list(map(leaf_of, self._headers, self._payloads))
         first, last = head[0] + 1, head[0] + len(leaves)
         while first <= last:
             end = min(next(e for e in self.ends if e > first) - 1, last)
