@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -218,3 +219,17 @@ def test_an_instant_asked_of_the_tape_is_what_the_run_says_of_it(tape: ot.Tape) 
     assert then.cash["balance"].to_list() == list(own.cash.values())
     assert "10 FB.XNAS" in repr(then)
     assert tape.trace(tape.frame("fills", book=run.id)[-1], book=run.id).to_dict()
+
+
+def test_a_forked_child_asks_over_a_connection_of_its_own(tape: ot.Tape) -> None:
+    run = ot.backtest(Hold, ot.sample("FB"), tape=tape)
+    assert run.id is not None
+    head = tape.at(book=run.id).projected_to
+    child = os.fork()
+    if child == 0:
+        good = all(tape.catch_up() == tape.event(seq).seq + head - seq for seq in range(1, 9))
+        tape.close()
+        os._exit(0 if good else 1)
+    assert all(tape.catch_up() == head for _ in range(8))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert tape.at(book=run.id).positions.height == 1

@@ -328,3 +328,11 @@ def test_lots_of_a_hundred_are_held_to():
 def test_canceling_an_order_that_has_filled_is_no_error():
     plan = {0: lambda s: s.buy(1), 2: lambda s: s.cancel(s.ids[0])}
     assert len(fills(ot.backtest(scripted(plan), DATA))) == 1
+
+
+def test_a_parameter_that_is_no_finite_number_is_refused_by_name():
+    class Leveled(ot.Strategy):
+        level = ot.param(1.0)
+
+    with pytest.raises(SettingsError, match="level=inf found, a finite number or None"):
+        ot.backtest(Leveled, ot.sample("FB"), params={"level": float("inf")})

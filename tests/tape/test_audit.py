@@ -70,6 +70,14 @@ def test_an_untouched_tape_is_clean_and_says_how_much_was_checked(tape: Postgres
         ("DELETE FROM onetape.batch WHERE batch_id = 6", 7, 0, "batch 6 from seq 113"),
         ("UPDATE onetape.dimension SET key = 'B' WHERE kind = 'account'", 1, 0, "names"),
         ("UPDATE onetape.stream SET book = 'live' WHERE key = 'b'", 2, 0, "names"),
+        ("UPDATE onetape.batch SET writer_id = 99 WHERE batch_id = 4", 4, 0, "its chain"),
+        ("INSERT INTO onetape.batch SELECT -1, 3, 3, 1, writer_id, root, named, chain"
+         " FROM onetape.batch WHERE batch_id = 1", -1, 0, "not on the chain"),
+        ("INSERT INTO onetape.dimension VALUES (900, 'account', 'B', 77)", 77, 0, "no such batch"),
+        ("DELETE FROM onetape.stream_head WHERE stream_id = 1", 12, 0, "lost its head"),
+        ("UPDATE onetape.ledger_head SET last_stream = 9", 12, 0, "time and names"),
+        ("INSERT INTO onetape.archive_segment VALUES (1, 5, 1, 1, 'x', '', '', '{}', 1);"
+         "INSERT INTO onetape.segment_dropped VALUES (1, 1, 'x', 'x')", 12, 1, "and stand"),
         ("UPDATE onetape.ledger_head SET last_seq = 130", 12, 0, "the head says"),
         ("UPDATE onetape.stream_head SET version = 3", 12, 0, "says version 3"),
         ("INSERT INTO onetape.event SELECT 132, stream_id, 999, ts_event, ts_init, cause,"
@@ -203,13 +211,20 @@ def test_a_proof_of_anything_else_is_refused(tape: PostgresTape, tmp_path: Path)
         "path": list(proof.path[:-1]),
         "before": "00" * 32,
         "links": plain["links"][:-1],
+        "stream": "live",
     }
     for name, value in changes.items():
         other = msgspec.convert({**plain, name: value}, proofs.Proof)
         with pytest.raises(BrokenTape):
             proofs.check(other, anchor.chain)
-    with pytest.raises(BrokenTape, match="was published"):
-        proofs.check(proof, "ab" * 32)
+    for chain in ("ab" * 32, ""):
+        with pytest.raises(BrokenTape, match="was published"):
+            proofs.check(proof, chain)
+    first = plain["links"][0]
+    cut = [first[0] + first[1][:2], first[1][2:], *first[2:]]  # the same bytes, cut elsewhere
+    for links in ([], [cut, *plain["links"][1:]]):
+        with pytest.raises(BrokenTape, match="not well formed"):
+            proofs.check(msgspec.convert({**plain, "links": links}, proofs.Proof), anchor.chain)
     with pytest.raises(TapeError, match="no event 132"):
         tape.prove(132)
-    assert chained(b"", b"", b"", 1, 1, 1) != chained(b"", b"", b"", 1, 1, 2)
+    assert chained(b"", b"", b"", 1, 1, 1, 1) != chained(b"", b"", b"", 1, 1, 1, 2)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from onetape.errors import BrokenTape, TapeError, TapeForbidden, TapeUnavailable
@@ -208,3 +211,58 @@ def test_a_number_that_json_cannot_keep_is_refused(database: str) -> None:
         with pytest.raises(TapeError, match=r"signal.noted with value nan found"):
             tape.append("a", [event])
         assert tape.head().seq == 0
+
+
+def test_a_new_streams_book_is_that_of_its_first_events_whatever_comes_with_them(
+    database: str,
+) -> None:
+    with PostgresTape(database) as tape, connect(database, autocommit=False) as other:
+        other.execute("SELECT 1 FROM onetape.ledger_head FOR UPDATE")
+        ahead = tape.submit("z", deposits(1))
+        first = tape.submit("s", deposits(3), book="live")
+        then = tape.submit("s", deposits(3, first=4))
+        assert eventually(lambda: tape.health().waiting == 7)
+        other.rollback()
+        assert [one.result(30).version for one in (ahead, first, then)] == [1, 3, 6]
+        assert {entry.book for entry in tape.read(streams=["s"])} == {"live"}
+
+
+def test_who_gives_up_waiting_does_not_hinder_the_others(database: str) -> None:
+    with PostgresTape(database) as tape, connect(database, autocommit=False) as other:
+        other.execute("SELECT 1 FROM onetape.ledger_head FOR UPDATE")
+        sent = [tape.submit(f"s{n}", deposits(1)) for n in range(4)]
+        assert not sent[1].cancel()  # what is handed in is not taken back
+        other.rollback()
+        assert [one.result(30).version for one in sent] == [1, 1, 1, 1]
+
+
+def test_events_that_wait_when_the_interpreter_ends_are_written(database: str) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "from stories import deposits\n"
+        "from onetape.tape.postgres import PostgresTape\n"
+        "tape = PostgresTape(sys.argv[1])\n"
+        "sent = [tape.submit(f's{n}', deposits(500)) for n in range(40)]\n"
+    )
+    asked = [sys.executable, "-c", code, database, str(Path(__file__).parent)]
+    subprocess.run(asked, check=True, timeout=60)
+    with PostgresTape(database) as tape:
+        assert tape.head().seq == 20_000
+        assert tape.verify()
+
+
+def test_a_huge_append_goes_through_small_partitions_and_too_many_are_refused(
+    database: str,
+) -> None:
+    with connect(database) as connection:
+        listed = "SELECT inhrelid::regclass::text FROM pg_inherits"
+        for (name,) in connection.execute(
+            listed + " WHERE inhparent = 'event'::regclass"
+        ).fetchall():
+            connection.execute(f"DROP TABLE {name}")
+        with pytest.raises(psycopg.Error, match="larger ones expected"):
+            connection.execute("SELECT onetape.ensure_partitions(1000000, 1)")
+        connection.execute("SELECT onetape.ensure_partitions(300, 1000)")
+    with PostgresTape(database, partition=1_000) as tape:
+        assert tape.append("a", deposits(30_000)).version == 30_000
+        assert tape.verify().batches == 30

@@ -83,6 +83,7 @@ class Tape(PostgresTape):
     def __init__(self, url: str, *, server: Server | None = None, **how: Any) -> None:
         self.server = server
         self._kept: Any = None
+        self._keeper = 0  # the process that made it
         super().__init__(url, **how)
 
     def __enter__(self) -> Tape:
@@ -100,7 +101,7 @@ class Tape(PostgresTape):
     def close(self) -> None:
         """Write what waits, let go of the connections and of our own server."""
         super().close()
-        if self._kept is not None:
+        if self._kept is not None and self._keeper == os.getpid():
             self._kept.close()
         if "keeping" in self.__dict__:
             self.keeping.close()
@@ -153,9 +154,10 @@ class Tape(PostgresTape):
 
     def _asking(self) -> Any:
         """Return a connection that is kept for questions."""
-        kept = self._kept
-        if kept is None or kept.closed or kept.broken:
-            kept = self._kept = self._connection()
+        kept, me = self._kept, os.getpid()
+        if kept is None or kept.closed or kept.broken or self._keeper != me:
+            kept = self._kept = self._connection()  # a forked child never uses its parent's
+            self._keeper = me
         return kept
 
     def rebuild(self, progress: bool | None = None) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class _Run:
                 built.add_strategy(strategy)
             self._drive(built, hosts)
             self.recorder.sweep(built.cache.orders())
-        except Exception as err:
+        except BaseException as err:  # Ctrl-C too: what happened until then is kept
             if self.spool is not None and not isinstance(err, TapeError):
                 self._close("failed", f"{type(err).__name__}: {err}")
             raise

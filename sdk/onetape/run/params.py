@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from onetape.errors import SettingsError
@@ -33,6 +34,8 @@ class Param:
 
     def check(self, value: Any) -> Any:
         """Return `value` if it is within bounds; raises SettingsError."""
+        if isinstance(value, float) and not isfinite(value):  # the tape's JSON keeps no other
+            raise SettingsError(f"{self.name}={value!r} found, a finite number or None expected")
         if self.choices is not None and value not in self.choices:
             options = ", ".join(map(repr, self.choices))
             raise SettingsError(f"{self.name}={value!r} found, one of {options} expected")

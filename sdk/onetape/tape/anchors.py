@@ -9,6 +9,7 @@ by an entry point of group "onetape.anchors" under the scheme of its address ("r
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from importlib.metadata import entry_points
@@ -60,8 +61,10 @@ class FileAnchors:
             try:
                 if os.fstat(fd).st_size and not self.path.read_bytes().endswith(b"\n"):
                     line = b"\n" + line  # a torn line stays as it is and is told by `published`
-                os.write(fd, line)
+                written = os.write(fd, line)
                 os.fsync(fd)
+                if written != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(fd)
         except OSError as err:

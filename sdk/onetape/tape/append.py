@@ -121,7 +121,7 @@ class Transaction:
             raise NoRoom
         self._naming = Naming(self.names, cursor, head[3], head[4])
         try:
-            if self._naming.meet((one.stream, one.book) for one in requests):
+            if self._naming.meet(one.stream for one in requests):
                 self._learn_versions(cursor, requests)
             placed = [self._place(cursor, one, head[0]) for one in requests]
             if not self._headers:
@@ -158,7 +158,7 @@ class Transaction:
     def _place(self, cursor: Any, request: Request, last_seq: int) -> Placed | Answer:
         stream, book, drafts = request
         assert self._naming is not None
-        number, standing = self._naming.stream(stream)
+        number, standing = self._naming.stream(stream, book)
         if book and book != standing:
             return TapeError(f"stream {stream} is of book {standing}; book {book} found")
         at, first, last = self._versions.get(stream, 0), drafts[0].version, drafts[-1].version
@@ -174,7 +174,7 @@ class Transaction:
             first_seq, drafts = there.first_seq, drafts[at - first + 1 :]
         seq = last_seq + len(self._headers) + 1
         try:
-            self._headers += self._naming.headers(seq, stream, drafts)
+            self._headers += self._naming.headers(seq, stream, book, drafts)
         except TapeError as err:
             return err
         self._payloads += [draft[-1] for draft in drafts]
@@ -208,7 +208,7 @@ class Transaction:
         while first <= last:
             end = min(next(e for e in self.ends if e > first) - 1, last)
             root, at = merkle.root(leaves[first - head[0] - 1 : end - head[0]]), len(batches)
-            chain = chained(chain, root, named, first, end, now + at)
+            chain = chained(chain, root, named, first, end, now + at, writer)
             batches.append(
                 Batch(head[1] + at + 1, first, end, now + at, writer, root, named, chain)
             )

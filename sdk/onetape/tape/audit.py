@@ -36,6 +36,8 @@ FROM onetape.event WHERE seq BETWEEN %b AND %b ORDER BY seq"""
 HEAD = "SELECT last_seq, last_batch, last_ns, chain, ledger::text FROM onetape.ledger_head"
 DIMENSIONS = "SELECT batch_id, id, kind, key FROM onetape.dimension ORDER BY id"
 STREAMS = "SELECT batch_id, id, key, book FROM onetape.stream ORDER BY id"
+STRANGE = "SELECT batch_id, seq_lo FROM onetape.batch WHERE batch_id < 1 OR batch_id > %b LIMIT 100"
+COUNTS = "SELECT last_ns, last_dimension, last_stream FROM onetape.ledger_head"
 STREAM_HEADS = "SELECT stream_id, version FROM onetape.stream_head"
 
 
@@ -109,18 +111,27 @@ class Audit:
         last_seq, last_batch, _, head, ledger = self.cursor.execute(HEAD).fetchone()
         self.learn()
         start = since or Anchor(ledger, 0, 0, GENESIS.hex(), 0)
+        if start.ledger != ledger:
+            self._rewritten(start, f"is of ledger {start.ledger}, this is {ledger}")
         pending = self._pending(anchors, ledger, start.batch)
+        given = {number for number in self.names if number > start.batch or number < 1}
         bar = bars.bar(last_seq - start.seq, "verify", progress)
         last = Batch(start.batch, 0, start.seq, 0, 0, b"", b"", bytes.fromhex(start.chain))
         for batch in self.batches(start.batch):
             self._follows(last, batch)
-            self._batch(batch)
+            if last.seq_hi < batch.seq_lo <= batch.seq_hi <= last_seq:
+                self._batch(batch)
+            else:
+                self.tell(batch.batch_id, 0, f"its span {batch.seq_lo} to {batch.seq_hi} is none")
             for anchor in pending.pop(batch.batch_id, ()):
                 if anchor.chain != batch.chain.hex() or anchor.seq != batch.seq_hi:
                     self._rewritten(anchor, "stands on another chain")
             last = batch
+            given.discard(batch.batch_id)
             bar.update(batch.seq_hi - batch.seq_lo + 1)
         bar.close()
+        for number in sorted(given):
+            self.tell(number, 0, "names say that it gave them: there is no such batch")
         self._end(last, (last_seq, last_batch, bytes(head)), since is None)
         for anchor in (one for left in pending.values() for one in left):
             self._rewritten(anchor, "is not there")
@@ -136,7 +147,7 @@ class Audit:
             told(number, 0, "its recorded time does not rise")
         if digest(self.names.get(number, ())) != batch.named:
             told(number, 0, "the names it gave were changed")
-        place = (batch.seq_lo, batch.seq_hi, batch.recorded)
+        place = (batch.seq_lo, batch.seq_hi, batch.recorded, batch.writer_id)
         if chained(last.chain, batch.root, batch.named, *place) != batch.chain:
             told(number, 0, "its chain does not follow from the batch before")
 
@@ -215,6 +226,10 @@ class Audit:
 
         try:
             return self.fetched(self._page_lo, self._page_hi)
+        except TapeError as err:  # a segment that is gone or damaged: the others are checked
+            self._page_hi = batch.seq_hi
+            self.tell(batch.batch_id, batch.seq_lo, str(err))
+            return []
         except psycopg.errors.DataError:
             raise
         except psycopg.InternalError:  # a damaged page: take the batches one by one
@@ -274,13 +289,13 @@ class Audit:
 
     def _disagreement(self, row: Row) -> str:
         """Return where a row's header, id and bytes do not fit each other."""
-        try:
-            event = decode(row.payload)
-        except TapeError as err:
-            return f"its bytes are no event ({err})"
         if row.stream_id not in self.streams:
             return f"stream {row.stream_id} has no name"
-        draft = drafts(self.streams[row.stream_id], [event], [row.payload])[0]
+        try:
+            event = decode(row.payload)
+            draft = drafts(self.streams[row.stream_id], [event], [row.payload])[0]
+        except Exception as err:  # whatever the bytes are, the audit goes on
+            return f"its bytes are no event ({err})"
         texts = {
             name: self.dimensions.get(getattr(row, f"{name}_id"), (name, None))[1]
             for name in ("source", "calculation", "account", "instrument", "kind")
@@ -298,17 +313,37 @@ class Audit:
             says = f"the head says seq {last_seq}, batch {batch}, chain {chain.hex()[:12]}"
             found = f"seq {last.seq_hi}, batch {last.batch_id}, chain {last.chain.hex()[:12]}"
             self.tell(last.batch_id, 0, f"{says}; the batches end at {found}")
-        asked = "SELECT count(*), min(seq) FROM onetape.event WHERE seq > %b"
+        asked = "SELECT count(*), min(seq) FROM onetape.event WHERE seq > %b OR seq < 1"
         extra, first = self.cursor.execute(asked, (last_seq,)).fetchone()
         if extra:
-            self.tell(batch, first, f"{extra} events stand after the head")
+            self.tell(batch, first, f"{extra} events stand before the first or after the head")
+        self._beside(batch)
         if whole:
-            for number, version in self.cursor.execute(STREAM_HEADS).fetchall():
+            self._counts(batch, last.recorded)
+            heads = dict(self.cursor.execute(STREAM_HEADS).fetchall())
+            for number in self.streams.keys() - heads.keys():
+                self.tell(batch, 0, f"stream {self.streams[number]} has lost its head")
+            for number, version in heads.items():
                 if self.dropped and number not in self.versions:
                     continue  # its last events were dropped
                 if self.versions.get(number) != version:
                     told = f"stream {self.streams.get(number, number)} says version {version}"
                     self.tell(batch, 0, f"{told}, its events end at {self.versions.get(number)}")
+
+    def _beside(self, batch: int) -> None:
+        for number, seq in self.cursor.execute(STRANGE, (batch,)).fetchall():
+            self.tell(number, 0, f"a batch at seq {seq} that is not on the chain")
+        for lo, hi in self._gone():
+            asked = "SELECT count(*) FROM onetape.event WHERE seq BETWEEN %b AND %b"
+            if self.cursor.execute(asked, (lo, hi)).fetchone()[0]:
+                self.tell(batch, lo, f"the events {lo} to {hi} are said to be dropped, and stand")
+
+    def _counts(self, batch: int, recorded: int) -> None:
+        told = self.cursor.execute(COUNTS).fetchone()
+        given = (max(self.dimensions, default=0), max(self.streams, default=0))
+        found = (recorded, *given)
+        if told != found:
+            self.tell(batch, 0, f"the head says {told} for time and names, {found} were given")
 
 
 def verify(

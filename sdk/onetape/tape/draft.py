@@ -69,6 +69,8 @@ def drafts(
     Raises BrokenTape when the events do not follow one another.
     """
     fitting("stream", stream)
+    if raws is not None and len(raws) != len(events):
+        raise TapeError(f"{len(events)} events with {len(raws)} raws found, one for each expected")
     made: list[Draft] = []
     take, prepared, unpack, pack = made.append, _WHOSE.get, RANDOM.unpack_from, UUID.pack
     sha256, salt, new = hashlib.sha256, stream.encode() + b"\x00", cast("Any", tuple).__new__

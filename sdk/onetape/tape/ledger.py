@@ -9,7 +9,7 @@ Header   seq, stream, version, ts_event, ts_init, cause, then the numbers under 
          calculation, account, instrument and kind stand in the table `dimension`, the event's
          format and its id: big-endian, as in HEADER.
 Named    a dimension or stream used for the first time is part of the batch that names it.
-Chain    chain(n) = SHA-256(chain(n-1), root(n), named(n), seq_lo, seq_hi, recorded_ns);
+Chain    chain(n) = SHA-256(chain(n-1), root(n), named(n), seq_lo, seq_hi, recorded_ns, writer);
          chain(0) is 32 zero bytes. `recorded_ns` rises strictly.
 """
 
@@ -25,7 +25,7 @@ import msgspec
 from onetape.tape.event import GENESIS, Event, decode
 
 HEADER = struct.Struct(">qqqqqqiiiiih16s")
-LINK = struct.Struct(">qqq")
+LINK = struct.Struct(">qqqi")
 NOTHING = bytes(32)  # the digest of a batch that names nothing new
 COLUMNS = (
     "seq",
@@ -150,6 +150,8 @@ def digest(named: Sequence[Named]) -> bytes:
     return hashlib.sha256(msgspec.json.encode(named)).digest()
 
 
-def chained(chain: bytes, root: bytes, named: bytes, lo: int, hi: int, recorded: int) -> bytes:
+def chained(
+    chain: bytes, root: bytes, named: bytes, lo: int, hi: int, recorded: int, writer: int
+) -> bytes:
     """Return the chain's next value."""
-    return hashlib.sha256(chain + root + named + LINK.pack(lo, hi, recorded)).digest()
+    return hashlib.sha256(chain + root + named + LINK.pack(lo, hi, recorded, writer)).digest()

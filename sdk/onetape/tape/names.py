@@ -55,30 +55,31 @@ class Naming:
         self.last_dimension, self.last_stream = last_dimension, last_stream
         self.dimensions: list[Named] = []
         self.streams: list[Named] = []
-        self._unused: dict[str, Named] = {}  # streams that are begun once an event is placed
+        self._unused: set[str] = set()  # streams that are begun once an event is placed
 
-    def meet(self, asked: Iterable[tuple[str, str]]) -> bool:
-        """Learn the streams among (key, book) that this process has not met; tell if any."""
-        unmet = {key: book for key, book in asked if key not in self.names.streams}
+    def meet(self, asked: Iterable[str]) -> bool:
+        """Learn the streams that this process has not met; tell if there are any."""
+        unmet = {key for key in asked if key not in self.names.streams}
         if not unmet:
             return False
         for number, key, book in self._cursor.execute(STREAMS, (list(unmet),)).fetchall():
             self.names.streams[key] = (number, book)
-            del unmet[key]
-        self._unused = {key: Named(0, "stream", key, book or key) for key, book in unmet.items()}
+            unmet.discard(key)
+        self._unused = unmet
         return True
 
-    def stream(self, key: str) -> tuple[int, str]:
-        """Return a stream's number (0: not begun) and book."""
+    def stream(self, key: str, book: str) -> tuple[int, str]:
+        """Return a stream's number and book; of one not begun, 0 and what `book` makes it."""
         if key in self._unused:
-            return 0, self._unused[key].book
+            return 0, book or key
         return self.names.streams[key]
 
-    def begin(self, key: str) -> int:
+    def begin(self, key: str, book: str = "") -> int:
         """Return a stream's number, given now when it is new."""
         if key in self._unused:
             self.last_stream += 1
-            new = Named(self.last_stream, "stream", key, self._unused.pop(key).book)
+            self._unused.discard(key)
+            new = Named(self.last_stream, "stream", key, book or key)
             self.streams.append(new)
             self.names.streams[key] = (new.id, new.book)
         return self.names.streams[key][0]
@@ -90,7 +91,7 @@ class Naming:
             self._name([("writer", self.names.writer)])
         return known[self.names.writer]
 
-    def headers(self, seq: int, key: str, drafts: Sequence[Draft]) -> list[bytes]:
+    def headers(self, seq: int, key: str, book: str, drafts: Sequence[Draft]) -> list[bytes]:
         """Return the headers of a stream's drafts, every text numbered.
 
         Raises TapeError, with nothing named, for a text that cannot be.
@@ -106,7 +107,7 @@ class Naming:
                 fitting(kind, text)
             if new:
                 self._name(new)
-            return self.names.headers(seq, self.begin(key), drafts)
+            return self.names.headers(seq, self.begin(key, book), drafts)
 
     def _name(self, wanted: list[tuple[str, str]]) -> None:
         kinds, keys = [k for k, _ in wanted], [t for _, t in wanted]

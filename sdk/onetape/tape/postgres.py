@@ -20,7 +20,7 @@ from onetape.tape.anchors import Anchor, Anchors
 from onetape.tape.anchors import anchors as named
 from onetape.tape.append import Request
 from onetape.tape.audit import Verdict
-from onetape.tape.draft import drafts
+from onetape.tape.draft import drafts, fitting
 from onetape.tape.event import Event
 from onetape.tape.ledger import Entry, Head, Receipt
 from onetape.tape.proof import Proof
@@ -87,6 +87,8 @@ class PostgresTape:
         """Hand events to the writer; see the port. `raws` are their canonical bytes, if at hand."""
         if not events:
             raise TapeError(f"no events found for stream {stream}; one or more expected")
+        if book:
+            fitting("book", book)
         return self._writer.submit(Request(stream, book, drafts(stream, events, raws)))
 
     def append(self, stream: str, events: Sequence[Event], *, book: str = "") -> Receipt:

@@ -17,8 +17,9 @@ from pathlib import Path
 import msgspec
 
 from onetape.errors import BrokenTape, TapeError
+from onetape.tape.draft import event_id
 from onetape.tape.event import Event, decode
-from onetape.tape.ledger import chained
+from onetape.tape.ledger import HEADER, chained
 from onetape.tape.merkle import climbed
 
 FORMAT = "onetape.proof/1"
@@ -32,6 +33,7 @@ class Link(msgspec.Struct, frozen=True, array_like=True):
     seq_lo: int
     seq_hi: int
     recorded_ns: int
+    writer: int
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -75,26 +77,45 @@ def check(proof: Proof, chain: str | None = None) -> Event:
     """Return the proven event. `chain` is what was published (hex), from where it was published.
 
     Raises BrokenTape when the proof does not lead to it. Without `chain` the proof's own is
-    taken, which shows only that it fits itself.
+    taken, which shows only that it fits itself: what proves is a chain from outside. Ledger,
+    batch and time of anchoring are what the database says, for finding the anchor again.
     """
-    payload, first = proof.payload.encode(), proof.links[0]
-    leaf = hashlib.sha256(b"\x00" + bytes.fromhex(proof.header) + payload).digest()
-    if int.from_bytes(bytes.fromhex(proof.header)[:8], signed=True) != proof.seq:
+    try:
+        payload, header = proof.payload.encode(), bytes.fromhex(proof.header)
+        before, path = _hash(proof.before), [_hash(step) for step in proof.path]
+        links = [(_hash(one.root), _hash(one.named)) for one in proof.links]
+    except ValueError as err:
+        raise BrokenTape(proof.seq, f"the proof is not well formed: {err}") from err
+    if not links or len(header) != HEADER.size:
+        raise BrokenTape(proof.seq, "the proof is not well formed: a header and links expected")
+    first = proof.links[0]
+    leaf = hashlib.sha256(b"\x00" + header + payload).digest()
+    told = HEADER.unpack(header)
+    if told[0] != proof.seq:
         raise BrokenTape(proof.seq, "the header belongs to another event")
+    if event_id(proof.stream, told[4], payload) != told[12]:
+        raise BrokenTape(proof.seq, f"the event's id is not that of an event of {proof.stream}")
     index, size = proof.seq - first.seq_lo, first.seq_hi - first.seq_lo + 1
-    root = climbed(leaf, index, size, [bytes.fromhex(step) for step in proof.path])
-    if root is None or root.hex() != first.root:
+    root = climbed(leaf, index, size, path)
+    if root != links[0][0]:
         raise BrokenTape(proof.seq, "the event does not lead to its batch's root: it was changed")
-    head, next_lo = bytes.fromhex(proof.before), first.seq_lo
-    for link in proof.links:
+    head, next_lo = before, first.seq_lo
+    for link, parts in zip(proof.links, links, strict=True):
         if link.seq_lo != next_lo:
             raise BrokenTape(proof.seq, f"a link begins at {link.seq_lo}, {next_lo} expected")
-        parts = (bytes.fromhex(link.root), bytes.fromhex(link.named))
-        head = chained(head, *parts, link.seq_lo, link.seq_hi, link.recorded_ns)
+        place = (link.seq_lo, link.seq_hi, link.recorded_ns, link.writer)
+        head = chained(head, *parts, *place)
         next_lo = link.seq_hi + 1
-    expected = chain or proof.chain
+    expected = proof.chain if chain is None else chain.lower()
     if head.hex() != expected:
         raise BrokenTape(
             proof.seq, f"the links lead to chain {head.hex()[:12]}, {expected[:12]} was published"
         )
     return decode(payload)
+
+
+def _hash(text: str) -> bytes:
+    found = bytes.fromhex(text)
+    if len(found) != 32:  # else two fields beside each other could be cut anew
+        raise ValueError(f"a hash of {len(found)} bytes found, 32 expected")
+    return found

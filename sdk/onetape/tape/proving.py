@@ -57,7 +57,7 @@ def prove(connection: Any, seq: int) -> Proof:
 
 
 def _link(batch: Batch) -> Link:
-    return Link(batch.root.hex(), batch.named.hex(), *batch[1:4])
+    return Link(batch.root.hex(), batch.named.hex(), *batch[1:5])
 
 
 def _header(row: Row) -> str:

@@ -17,9 +17,11 @@ from typing import Any
 from onetape.errors import BrokenTape, TapeUnavailable
 from onetape.tape.append import CHANNEL
 from onetape.tape.ledger import Entry
+from onetape.tape.server import translated
 
 PAGE = 20_000
 POLL_S = 0.25
+SPARSE = 10  # events of the ledger for each one of the streams asked for
 RETRY_S = 0.2
 
 ROWS = """SELECT seq, stream_id, version, payload FROM onetape.event
@@ -27,6 +29,9 @@ WHERE seq > %b AND seq <= %b ORDER BY seq"""
 BATCHES = """SELECT seq_hi, recorded_ns FROM onetape.batch
 WHERE seq_lo > coalesce((SELECT max(seq_lo) FROM onetape.batch WHERE seq_lo <= %b), 0) - 1
 AND seq_lo <= %b ORDER BY seq_lo"""
+RECORDED = """SELECT w.seq, b.recorded_ns FROM unnest(%b::int8[]) AS w(seq)
+CROSS JOIN LATERAL (SELECT recorded_ns FROM onetape.batch WHERE seq_lo <= w.seq
+ORDER BY seq_lo DESC LIMIT 1) b ORDER BY w.seq"""
 STREAM_ROWS = """SELECT seq, stream_id, version, payload FROM onetape.event
 WHERE stream_id = ANY(%b::int8[]) AND seq > %b AND seq <= %b ORDER BY seq"""
 STREAMS = "SELECT id, key, book FROM onetape.stream WHERE id = ANY(%b::int8[])"
@@ -43,6 +48,15 @@ class Reader:
 
     def read(self, after: int, upto: int | None, streams: Sequence[int] = ()) -> Iterator[Entry]:
         """Yield entries with after < seq <= upto; only those of `streams` when some are named."""
+        import psycopg
+
+        try:
+            yield from self._read(after, upto, streams)
+        except psycopg.Error as err:
+            raise translated(err, "reading the tape") from err
+
+    def _read(self, after: int, upto: int | None, streams: Sequence[int]) -> Iterator[Entry]:
+        self._streams = {}  # another server may answer than last time
         with self._connect() as connection:
             cursor = connection.cursor(binary=True)
             last = cursor.execute(LAST).fetchone()[0]
@@ -112,18 +126,26 @@ class Reader:
                 yield from self._entries(cursor, some, some[0][0] - 1, some[-1][0])
 
     def _entries(self, cursor: Any, rows: list[Any], after: int, upto: int) -> list[Entry]:
-        unmet = {row[1] for row in rows} - self._streams.keys()
+        known = self._streams
+        unmet = {row[1] for row in rows} - known.keys()
         if unmet:
             for number, key, book in cursor.execute(STREAMS, (list(unmet),)).fetchall():
-                self._streams[number] = (key, book)
-        batches = cursor.execute(BATCHES, (after + 1, upto), prepare=True).fetchall()
+                known[number] = (key, book)
+        if upto - after > SPARSE * len(rows):  # there may be a batch for each event between
+            wanted = [row[0] for row in rows]
+            batches = cursor.execute(RECORDED, (wanted,), prepare=True).fetchall()
+        else:
+            batches = cursor.execute(BATCHES, (after + 1, upto), prepare=True).fetchall()
         ends = [end for end, _ in batches]
         entries: list[Entry] = []
         end, recorded = 0, 0
         for seq, number, version, payload in rows:
             if seq > end:
-                end, recorded = batches[bisect_left(ends, seq)]
-            key, book = self._streams[number]
+                at = bisect_left(ends, seq)
+                if at == len(batches):
+                    raise BrokenTape(seq, "no batch holds the event: run verify")
+                end, recorded = batches[at]
+            key, book = known[number]
             entries.append(Entry(seq, recorded, key, version, book, payload))
         return entries
 
@@ -155,13 +177,16 @@ class Reader:
     def _followed(self, after: int, until: Callable[[], bool]) -> Iterator[list[Entry]]:
         import psycopg
 
-        connection = self._connect()
+        connection, self._streams = self._connect(), {}
         try:
             connection.execute(f"LISTEN {CHANNEL}")
             cursor = connection.cursor(binary=True)
             while not until():
                 try:
                     last = cursor.execute(LAST, prepare=True).fetchone()[0]
+                    if last < after:
+                        ends = f"the ledger ends at {last}: was it restored from a backup?"
+                        raise BrokenTape(after, f"was followed up to here, {ends}")
                     page = self.page(cursor, after, min(after + PAGE, last)) if last > after else []
                     if not page:
                         for _ in connection.notifies(timeout=POLL_S, stop_after=1):

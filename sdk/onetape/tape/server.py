@@ -9,6 +9,8 @@ server through `shown`, and a URL that cannot be read is not repeated.
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from onetape.errors import SettingsError, TapeError, TapeForbidden, TapeUnavailable
@@ -73,6 +75,12 @@ def connect(
         connection.close()
         raise translated(err, f"working as {role} on {shown(url)}") from err
     return connection
+
+
+@cache
+def _quiet() -> None:
+    """Keep the driver's words about lost connections off stderr: we raise what there is to say."""
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 def prepare(url: str, partition: int = PARTITION) -> None:

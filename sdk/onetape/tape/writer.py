@@ -12,9 +12,11 @@ Failing     when the database is gone or full, everybody who waits is told at on
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -30,6 +32,8 @@ GROUP = 10_000  # events in one transaction
 LIMIT = 200_000  # events that may wait
 STEP = 5_000_000  # events in one partition
 ROOM = "SELECT onetape.ensure_partitions(last_seq + %b, %b) FROM onetape.ledger_head"
+# who is stopped or cut off with the ledger's head in hand is not to block everybody
+IDLE = "SET idle_in_transaction_session_timeout = '20s'"
 RETRY_S = (0.05, 0.1, 0.2, 0.5)
 CLOSE_S = 60.0
 
@@ -74,10 +78,12 @@ class Writer:
         self._closed = False
         self._thread: threading.Thread | None = None
         self._owner = os.getpid()
+        atexit.register(_finish, weakref.ref(self))
 
     def submit(self, request: Request) -> Future[Receipt]:
         """Queue a request; blocks while too much waits."""
         done: Future[Receipt] = Future()
+        done.set_running_or_notify_cancel()  # what is handed in is not taken back
         if os.getpid() != self._owner:
             raise TapeUnavailable("this tape was opened by another process; open it in this one")
         with self._changed:
@@ -101,11 +107,14 @@ class Writer:
         return Health(state, *counts, self._trouble)
 
     def close(self) -> None:
-        """Write what waits, then stop."""
+        """Write what waits, then stop; in a forked child, only stop."""
+        if os.getpid() != self._owner:  # its lock may have been held when the child began
+            self._closed = True
+            return
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        if self._thread is not None and os.getpid() == self._owner:
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(CLOSE_S)
         self._drop()
 
@@ -199,9 +208,11 @@ class Writer:
             except NoRoom:  # others wrote much meanwhile: make partitions, begin again
                 self._ends = []
             except Exception as err:
-                lost = self._lost()
-                doubt = doubt or (lost and transaction is not None and transaction.in_doubt)
-                told = self._told(err)
+                lost, told = self._lost(), self._told(err)
+                if lost and not isinstance(told, TapeUnavailable):
+                    told = TapeUnavailable(f"writing to the tape: the connection was lost ({err})")
+                sent = transaction is not None and transaction.in_doubt
+                doubt = doubt or (sent and (lost or _unsaid(err)))
                 self._drop()
                 if not isinstance(told, TapeUnavailable):
                     raise told from err
@@ -214,6 +225,7 @@ class Writer:
     def _ready(self, count: int) -> Any:
         if self._connection is None:
             self._connection = self._connect()
+            self._connection.execute(IDLE)
             self._ends = []
         if not self._ends or self._last_seq + self._step // 2 >= self._ends[-1]:
             cursor = self._connection.cursor(binary=True)
@@ -233,6 +245,20 @@ class Writer:
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
+        # another server may answer next time, one that lost the last commits: learn names anew
+        self._names = Names(self._names.writer)
         if connection is not None and os.getpid() == self._owner:
             with suppress(Exception):
                 connection.close()
+
+
+def _unsaid(err: Exception) -> bool:
+    """Tell whether the server did not say what became of a COMMIT; 57: it was shut down."""
+    return (getattr(err, "sqlstate", None) or "57").startswith(("08", "57"))
+
+
+def _finish(writer: weakref.ref[Writer]) -> None:
+    """Write what waits when the interpreter ends without `close`."""
+    alive = writer()
+    if alive is not None:
+        alive.close()

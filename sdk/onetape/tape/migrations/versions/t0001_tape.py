@@ -28,7 +28,7 @@ CREATE TABLE onetape.batch (
   root bytea NOT NULL, named bytea NOT NULL, chain bytea NOT NULL
 );
 CREATE INDEX batch_recorded ON onetape.batch (recorded_ns);
-CREATE INDEX batch_seq ON onetape.batch (seq_lo);
+CREATE UNIQUE INDEX batch_seq ON onetape.batch (seq_lo);
 
 CREATE TABLE onetape.dimension (
   id int4 PRIMARY KEY, kind text NOT NULL, key text NOT NULL, batch_id int8 NOT NULL,
@@ -80,6 +80,10 @@ BEGIN
   PERFORM pg_advisory_xact_lock(7052601);
   SELECT greatest((SELECT coalesce(max(h), 1) FROM unnest(onetape.partition_ends()) h),
                   (SELECT coalesce(max(seq_hi), 0) + 1 FROM onetape.archive_segment)) INTO lo;
+  IF (upto - lo) / step > 500 THEN
+    RAISE EXCEPTION 'partitions of % found, larger ones expected: % are asked for at once',
+      step, (upto - lo) / step;
+  END IF;
   WHILE lo <= upto LOOP
     name := 'event_' || lpad(lo::text, 19, '0');
     EXECUTE format('CREATE TABLE onetape.%I (LIKE onetape.event INCLUDING DEFAULTS, '
