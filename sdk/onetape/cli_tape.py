@@ -86,10 +86,8 @@ def _line(run: dict[str, Any]) -> str:
 def _asof(args: argparse.Namespace) -> int:
     known = int(args.known_at) if (args.known_at or "").isdigit() else args.known_at
     with _tape(args) as tape:
-        book = args.book if args.book in ("live", "paper") else tape.stream(args.book)
-        found = tape.at(
-            args.true_at, known, book=book, account=args.account, instrument=args.instrument
-        )
+        narrowed = {"account": args.account, "instrument": args.instrument}
+        found = tape.at(args.true_at, known, book=args.book, **narrowed)
         return _say(args, found.to_dict(), repr(found))
 
 

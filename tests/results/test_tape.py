@@ -233,3 +233,12 @@ def test_a_forked_child_asks_over_a_connection_of_its_own(tape: ot.Tape) -> None
     assert all(tape.catch_up() == head for _ in range(8))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert tape.at(book=run.id).positions.height == 1
+
+
+def test_a_book_is_named_as_a_run_is_and_an_unknown_one_gets_the_closest(tape: ot.Tape) -> None:
+    run = ot.backtest(Hold, ot.sample("FB"), tape=tape)
+    assert tape.at(book="Hold").positions.equals(tape.at(book=run.id or "").positions)
+    assert tape.frame("fills", book="Hold").height == run.fills.height
+    assert tape.at(book="live").positions.height == 0
+    with pytest.raises(TapeError, match=r"no stream 'Hodl'.*run/Hold"):
+        tape.at(book="Hodl")

@@ -200,8 +200,17 @@ class AsOf:
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        said = html.escape(self._said())
-        return f"<p>{said}</p>{self.positions._repr_html_()}"
+        held = self.positions
+        some = held.filter(held["quantity"] != 0).head(SHOWN)
+        heads = "".join(f"<th>{name}</th>" for name in LOOKED_AT)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(_cell(row[name]))}</td>" for name in LOOKED_AT)
+            for row in some.iter_rows(named=True)
+        )  # fmt: skip
+        more = f"<p>and {held.height - some.height:,} more or flat</p>"
+        beside = "".join(f"<p>{html.escape(line.strip())}</p>" for line in self._beside())
+        table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        return f"<p>{html.escape(self._said())}</p>{table}{more}{beside}"
 
     def _said(self) -> str:
         true = "everything" if self.true_at is None else f"what was true at {written(self.true_at)}"
@@ -222,9 +231,22 @@ class AsOf:
             yield f"  {money}, {owner}, seq {row['seq']:,}"
         if some.height > SHOWN:
             yield f"  and {some.height - SHOWN:,} more"
+        yield from self._beside()
+
+    def _beside(self) -> Iterator[str]:
+        """Yield cash and working orders, where there are few enough to be asked for unasked."""
+        if self.positions.height > FEW:
+            return
+        for row in self.cash.iter_rows(named=True):
+            yield f"  cash {_short(row['balance'])} {row['currency']}, {row['account']}"
+        yield f"  {self.orders.height:,} working orders"
 
 
 SHOWN = 12
+FEW = 200  # positions up to which cash and orders are told unasked
+LOOKED_AT = tuple(
+    "instrument account strategy quantity average_price price unrealized realized currency seq".split()
+)
 
 
 def _plain(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -243,6 +265,12 @@ def _json(value: Any) -> Any:
     if isinstance(value, Decimal):
         return _short(value)
     return value.isoformat() if isinstance(value, date) else value
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return _short(value)
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _short(amount: Decimal) -> str:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from onetape.errors import OnetapeError, TapeError, TapeUnavailable
 from onetape.results.backtest import RUN
+from onetape.results.text import trimmed
 from onetape.results.trace import Trace
 from onetape.settings import settings
 from onetape.tape.ledger import Entry
@@ -196,8 +197,9 @@ class Tape(PostgresTape):
         from onetape.books.frames import frame
 
         self.catch_up()
-        asked: dict[str, Any] = {"account": account, "instrument": instrument, "book": book}
-        return frame(self.url, name, **asked, since=since, until=until, stream=stream)
+        whose = self.book(book) if book is not None else None
+        asked: dict[str, Any] = {"account": account, "instrument": instrument, "book": whose}
+        return trimmed(frame(self.url, name, **asked, since=since, until=until, stream=stream))
 
     def runs(self) -> pl.DataFrame:
         """Return one row for each run: what, when, how it ended, how much it traded."""
@@ -228,7 +230,8 @@ class Tape(PostgresTape):
         from onetape.books.asof import at
 
         self.catch_up()
-        asked: dict[str, Any] = {"book": book, "account": account, "instrument": instrument}
+        whose = self.book(book)
+        asked: dict[str, Any] = {"book": whose, "account": account, "instrument": instrument}
         return at(self._asking(), true_at=true_at, known_at=known_at, marks=marks, **asked)
 
     # -- runs
@@ -258,6 +261,18 @@ class Tape(PostgresTape):
             shown = ", ".join(found[:5])
             raise TapeError(f"{named!r} begins {len(found)} streams ({shown}); say more of it")
         raise no_such_stream(named, known)
+
+    def book(self, named: str) -> str:
+        """Return the book that a name means: "live", "paper", a book, or a run as `stream` has it.
+
+        Raises TapeError when there is none of that name.
+        """
+        if named in ("live", "paper"):
+            return named
+        asked = "SELECT 1 FROM onetape.stream WHERE book = %s LIMIT 1"
+        if self._asking().execute(asked, (named,)).fetchone():
+            return named
+        return self.stream(named)
 
     def run(
         self, named: str | None = None, data: Dataset | tuple[Dataset, ...] | None = None
@@ -302,7 +317,8 @@ class Tape(PostgresTape):
 
         self.catch_up()
         asked = what.seq if isinstance(what, Entry) else what
-        return _shown(origin(self._asking(), asked, book=book))
+        whose = self.book(book) if book is not None else None
+        return _shown(origin(self._asking(), asked, book=whose))
 
     def effects(self, seq: int) -> list[Trace]:
         """Return what the event at a ledger seq led to, in the order in which it happened."""
