@@ -55,7 +55,14 @@ def _of_tape(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def _tape(args: argparse.Namespace) -> Tape:
     from onetape.results.tape import open_tape
 
-    return open_tape(args.tape)
+    where = args.tape
+    if (
+        where is not None
+        and "://" not in where
+        and not (Path(where).expanduser() / "data").is_dir()
+    ):
+        raise SettingsError(f"no tape in {where}; onetape backtest --tape {where} begins one")
+    return open_tape(where)
 
 
 def _say(args: argparse.Namespace, data: Any, text: str) -> int:

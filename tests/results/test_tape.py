@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -10,12 +11,20 @@ from typing import Any
 import pytest
 
 import onetape as ot
-from onetape.errors import RunError, SettingsError, StrategyError, TapeError, TapeUnavailable
+from onetape.errors import (
+    RunError,
+    SettingsError,
+    StrategyError,
+    TapeError,
+    TapeForbidden,
+    TapeUnavailable,
+)
 from onetape.run import spool as spools
 from onetape.run.spool import Spool
 from onetape.tape import kinds
 from onetape.tape.event import Event
 from onetape.tape.memory import MemoryTape
+from onetape.tape.server import connect
 
 
 class Hold(ot.Strategy):
@@ -170,10 +179,9 @@ def test_a_spool_gives_up_loudly_when_the_tape_stays_away(monkeypatch: pytest.Mo
     monkeypatch.setattr(spools, "PATIENCE_S", 0.0)
     closed = MemoryTape()
     closed.close()
-    spool = Spool(closed, "run/x")
-    spool.take([Event(1, 1, 1, "a", kinds.CashDeposited("A", "USD", kinds.Decimal(1)))])
+    fact = kinds.CashDeposited("A", "USD", kinds.Decimal(1))
     with pytest.raises(TapeUnavailable, match="closed"):
-        spool.close()
+        Spool(closed, "run/x").take([Event(1, 1, 1, "a", fact)])
 
 
 def test_a_person_is_known_sealed_and_can_be_erased_with_the_chain_valid(
@@ -183,7 +191,7 @@ def test_a_person_is_known_sealed_and_can_be_erased_with_the_chain_valid(
     known = kinds.PersonKnown("client-17", "Ada Byron", "ada@example.org")
     tape.keeping.know(known)
     entry = tape.event(1)
-    assert b"Ada" not in entry.payload
+    assert b"Ada Byron" not in entry.payload
     assert tape.keeping.opened(entry.event.fact) == known
     tape.keeping.erase("client-17", who="dpo", reason="asked to be forgotten")
     forgotten = tape.keeping.opened(entry.event.fact)
@@ -239,6 +247,62 @@ def test_a_book_is_named_as_a_run_is_and_an_unknown_one_gets_the_closest(tape: o
     run = ot.backtest(Hold, ot.sample("FB"), tape=tape)
     assert tape.at(book="Hold").positions.equals(tape.at(book=run.id or "").positions)
     assert tape.frame("fills", book="Hold").height == run.fills.height
-    assert tape.at(book="live").positions.height == 0
+    with pytest.raises(TapeError, match=f"nothing in book 'live' yet; the latest books: {run.id}"):
+        tape.at()
+    with pytest.raises(TapeError, match=r"no instrument 'FB' on this tape; there is FB\.XNAS"):
+        tape.at(book="Hold", instrument="FB")
     with pytest.raises(TapeError, match=r"no stream 'Hodl'.*run/Hold"):
         tape.at(book="Hodl")
+
+
+def test_a_row_of_a_runs_own_frame_is_not_taken_for_one_of_the_tape(tape: ot.Tape) -> None:
+    ot.backtest(Hold, ot.sample("GOOG"), tape=tape)
+    run = ot.backtest(Hold, ot.sample("FB"), tape=tape)
+    assert tape.trace(tape.frame("fills", book=run.id)[-1]).says.startswith("BUY 10 FB.XNAS")
+    with pytest.raises(SettingsError, match=r"traced by run\.trace\(row\)"):
+        tape.trace(run.fills[-1])
+
+
+def test_a_run_that_did_not_end_says_so_first(tape: ot.Tape) -> None:
+    with pytest.raises(StrategyError):
+        ot.backtest(Stumble, ot.sample("GOOG"), tape=tape)
+    assert tape.run().warnings[0].startswith("FAILED: StrategyError: Stumble")
+    run = ot.backtest(Hold, ot.sample("FB"), tape=tape)
+    tape.append("run/cut", list(run.recording)[:-1])
+    assert tape.run("cut", data=ot.sample("FB")).warnings[0].startswith("INCOMPLETE")
+    assert "INCOMPLETE" in repr(tape.run("cut", data=ot.sample("FB")))
+
+
+def test_what_a_run_does_is_on_the_tape_before_it_ends(tape: ot.Tape) -> None:
+    seen: list[int] = []
+
+    class Look(ot.Strategy):
+        def on_bar(self, bar: Any) -> None:
+            if not seen:
+                until = time.monotonic() + 20
+                while not tape.head().seq and time.monotonic() < until:
+                    time.sleep(0.01)
+                seen.append(tape.head().seq)
+
+    ot.backtest(Look, ot.sample("FB"), tape=tape)
+    assert seen == [3]  # opened, account, cash
+
+
+def test_a_reader_is_answered_from_what_is_projected(tape: ot.Tape, database: str) -> None:
+    run = ot.backtest(Hold, ot.sample("FB"), tape=tape)
+    assert run.id is not None
+    tape.catch_up()
+    ot.backtest(Hold, ot.sample("FB"), tape=tape)  # not projected yet
+    with connect(database) as connection:
+        connection.execute("CREATE ROLE looker LOGIN IN ROLE onetape_reader")
+    with ot.open_tape(database.replace("postgres@", "looker@")) as reader:
+        found = reader.at(book=run.id)
+        assert found.positions.height == 1
+        assert found.projected_to == len(run.recording)
+        assert reader.frame("fills", book=run.id).height == run.fills.height
+        assert reader.status()["projection"]["lag"] == len(run.recording)
+        assert reader.verify()
+        with pytest.raises(TapeForbidden):
+            reader.append("x", [Event(1, 1, 1, "x", kinds.RunClosed("no"))])
+    with connect(database) as connection:
+        connection.execute("DROP ROLE looker")

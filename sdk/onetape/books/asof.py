@@ -244,9 +244,8 @@ class AsOf:
 
 SHOWN = 12
 FEW = 200  # positions up to which cash and orders are told unasked
-LOOKED_AT = tuple(
-    "instrument account strategy quantity average_price price unrealized realized currency seq".split()
-)
+WHOSE = ("instrument", "account", "strategy")
+LOOKED_AT = (*WHOSE, "quantity", "average_price", "price", "unrealized", "realized", "currency")
 
 
 def _plain(frame: pl.DataFrame) -> list[dict[str, Any]]:

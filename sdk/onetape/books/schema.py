@@ -47,6 +47,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from onetape.tape.roles import PROJECTOR, READER, WRITER
+
 VIEWS = "onetape_books"
 NAME = "books"
 STEP = 4_000_000  # ledger seqs in one partition of position_history
@@ -180,6 +182,19 @@ def create(connection: Connection[Any], generation: int) -> None:
         connection.execute(_sql(CreateTable(table).compile(dialect=spoken)))
         for index in sorted(table.indexes, key=lambda one: str(one.name)):
             connection.execute(_sql(CreateIndex(index).compile(dialect=spoken)))
+    _open_to_readers(connection, schema_of(generation))
+
+
+def _open_to_readers(connection: Connection[Any], schema: str) -> None:
+    """Let the tape's groups read what is in a schema, where these groups were made."""
+    asked = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
+    for (role,) in connection.execute(asked, ([READER, WRITER, PROJECTOR],)).fetchall():
+        names = {"schema": Identifier(schema), "role": Identifier(role)}
+        for right in (
+            "GRANT USAGE ON SCHEMA {schema} TO {role}",
+            "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
+        ):
+            connection.execute(SQL(right).format(**names))
 
 
 def extend(connection: Connection[Any], generation: int, upto: int) -> None:
@@ -219,6 +234,7 @@ def show(connection: Connection[Any], generation: int) -> None:
         view = Identifier(VIEWS, name)
         table = Identifier(schema_of(generation), name)
         connection.execute(SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}").format(view, table))
+    _open_to_readers(connection, VIEWS)
 
 
 def drop(connection: Connection[Any], generation: int) -> None:

@@ -150,7 +150,8 @@ def fingerprint(run: Run) -> str:
     terms.append(("data", read))
     body = "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in terms)
     size = f"{len(run.recording):,} events"
-    mark = f"<dt>fingerprint</dt><dd><code>{run.fingerprint}</code>, {size}</dd>"
+    named = f"<dt>id</dt><dd><code>{escape(run.id)}</code></dd>" if run.id else ""
+    mark = f"{named}<dt>fingerprint</dt><dd><code>{run.fingerprint}</code>, {size}</dd>"
     return f'<dl class="ot-f">{body}{mark}</dl>'
 
 

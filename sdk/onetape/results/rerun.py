@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onetape.errors import RunError
+from onetape.errors import RunError, SettingsError
 from onetape.results.compare import Comparison, compare
 from onetape.results.found import datasets_of, missing, strategy_of
 from onetape.results.run import Run
@@ -49,6 +49,8 @@ def rerun(run: Run | str, tape: Tape | None = None) -> Rerun:
     """
     from onetape.run.backtest import execute
 
+    if not isinstance(run, Run | str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise SettingsError(f"{run!r} found, a run or the id of one on the tape expected")
     first = _recorded(run, tape) if isinstance(run, str) else run
     spec = first.spec or _spec(first)
     return Rerun(first, Run(execute(spec), spec.datasets, spec))

@@ -26,7 +26,7 @@ from onetape.errors import RunError, SettingsError
 from onetape.market.dataset import Dataset, to_ns
 from onetape.results import market
 from onetape.results.text import trimmed
-from onetape.tape.kinds import AccountOpened
+from onetape.tape.kinds import AccountOpened, RunClosed
 from onetape.tape.recording import Recording
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Run:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """Synthetic data, quality findings, optimistic fills and refused orders, in words."""
-        said: list[str] = []
+        said = self._ended()
         for dataset in self.opened.datasets:
             if dataset.synthetic:
                 said.append(f"{dataset.name} is SYNTHETIC data: no market ever traded so")
@@ -110,6 +110,15 @@ class Run:
                 f"{refused} orders were refused by limits: see run.recording.of_kind('risk.denied')"
             )
         return tuple(said)
+
+    def _ended(self) -> list[str]:
+        """Say when the run did not come to its end."""
+        last = self.recording[-1].fact
+        if not isinstance(last, RunClosed):
+            return ["INCOMPLETE: the tape ends before the run did; the figures are of a part"]
+        if last.status != "completed":
+            return [f"{last.status.upper()}: {last.detail}; the figures are of a part"]
+        return []
 
     def _geared(self) -> str | None:
         """Say when more was held than the account's leverage stands for."""

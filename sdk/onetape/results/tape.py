@@ -15,12 +15,19 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onetape.errors import OnetapeError, TapeError, TapeUnavailable
+from onetape.errors import (
+    OnetapeError,
+    SettingsError,
+    TapeError,
+    TapeForbidden,
+    TapeUnavailable,
+)
+from onetape.results import asked_of
 from onetape.results.backtest import RUN
 from onetape.results.text import trimmed
 from onetape.results.trace import Trace
@@ -60,6 +67,8 @@ def open_tape(
     from onetape.tape.embedded import serve
     from onetape.tape.writer import STEP
 
+    if not isinstance(where, str | Path | None):
+        raise SettingsError(f"{where!r} found as tape; a server's URL or a folder expected")
     named = str(where if where is not None else settings().tape)
     known = _open.get((named, os.getpid()))
     if known is not None and known.health().state != "closed":
@@ -142,6 +151,8 @@ class Tape(PostgresTape):
             try:
                 with Projector(self) as projector:
                     return projector.catch_up(progress=progress)
+            except TapeForbidden:
+                return at  # a reader gets what is projected, and `projected_to` says how far
             except TapeUnavailable:
                 if time.monotonic() > until:
                     raise
@@ -198,7 +209,11 @@ class Tape(PostgresTape):
 
         self.catch_up()
         whose = self.book(book) if book is not None else None
-        asked: dict[str, Any] = {"account": account, "instrument": instrument, "book": whose}
+        asked: dict[str, Any] = {
+            "account": asked_of.named(self._asking(), "account", account),
+            "instrument": asked_of.named(self._asking(), "instrument", instrument),
+            "book": whose,
+        }
         return trimmed(frame(self.url, name, **asked, since=since, until=until, stream=stream))
 
     def runs(self) -> pl.DataFrame:
@@ -209,7 +224,7 @@ class Tape(PostgresTape):
 
     def at(
         self,
-        true_at: When = None,
+        true_at: When | date = None,
         known_at: When = None,
         *,
         book: str = "live",
@@ -219,7 +234,8 @@ class Tape(PostgresTape):
     ) -> AsOf:
         """Return what was held, worked, owed and earned at an instant, in both times.
 
-        true_at    what had happened by then (`ts_event`): ns UTC, text or datetime; None: all
+        true_at    what had happened by then (`ts_event`): ns UTC, text, datetime or date, UTC
+                   where no zone is said; None: all
         known_at   what had been recorded by then: a ledger seq, text or datetime; None: all
         book       "live", "paper", or a run's id
         account, instrument   narrow the answer
@@ -231,7 +247,13 @@ class Tape(PostgresTape):
 
         self.catch_up()
         whose = self.book(book)
-        asked: dict[str, Any] = {"book": whose, "account": account, "instrument": instrument}
+        asked: dict[str, Any] = {
+            "book": whose,
+            "account": asked_of.named(self._asking(), "account", account),
+            "instrument": asked_of.named(self._asking(), "instrument", instrument),
+        }
+        if isinstance(true_at, date) and not isinstance(true_at, datetime):
+            true_at = datetime(true_at.year, true_at.month, true_at.day, tzinfo=UTC)
         return at(self._asking(), true_at=true_at, known_at=known_at, marks=marks, **asked)
 
     # -- runs
@@ -253,8 +275,8 @@ class Tape(PostgresTape):
                 return exact
         found = [key for key in known if key.startswith((named, RUN + named))]
         of_strategy = [key for key in found if key.startswith(f"{RUN}{named}-")]
-        if of_strategy and of_strategy == found:
-            return found[-1]
+        if of_strategy:
+            return of_strategy[-1]
         if len(found) == 1:
             return found[0]
         if found:
@@ -267,11 +289,13 @@ class Tape(PostgresTape):
 
         Raises TapeError when there is none of that name.
         """
-        if named in ("live", "paper"):
-            return named
         asked = "SELECT 1 FROM onetape.stream WHERE book = %s LIMIT 1"
         if self._asking().execute(asked, (named,)).fetchone():
             return named
+        if named in ("live", "paper"):
+            told = "SELECT book FROM onetape.stream GROUP BY book ORDER BY max(id) DESC LIMIT 5"
+            books = ", ".join(book for (book,) in self._asking().execute(told).fetchall())
+            raise TapeError(f"nothing in book {named!r} yet; the latest books: {books or 'none'}")
         return self.stream(named)
 
     def run(
@@ -302,6 +326,8 @@ class Tape(PostgresTape):
 
     def event(self, seq: int) -> Entry:
         """Return the entry at a ledger seq."""
+        if not isinstance(seq, int):
+            raise SettingsError(f"{seq!r} found, an event's ledger seq expected, a whole number")
         for entry in self.read(seq - 1, seq):
             return entry
         raise TapeError(f"no event {seq} on this tape: it holds 1 to {self.head().seq}")
@@ -317,14 +343,15 @@ class Tape(PostgresTape):
 
         self.catch_up()
         asked = what.seq if isinstance(what, Entry) else what
+        asked_of.own(self, asked)
         whose = self.book(book) if book is not None else None
-        return _shown(origin(self._asking(), asked, book=whose))
+        return asked_of.shown(origin(self._asking(), asked, book=whose))
 
     def effects(self, seq: int) -> list[Trace]:
         """Return what the event at a ledger seq led to, in the order in which it happened."""
         from onetape.books.provenance import effects
 
-        return [_shown(one) for one in effects(self._asking(), seq)]
+        return [asked_of.shown(one) for one in effects(self._asking(), seq)]
 
     @cached_property
     def keeping(self) -> Keeping:
@@ -340,11 +367,10 @@ def prove(what: int | Entry, tape: Tape | None = None) -> Any:
     what   a ledger seq, or an entry as `tape.read` gives it
     tape   the tape it is on; None: the default one
     """
-    return (tape or open_tape()).prove(what.seq if isinstance(what, Entry) else what)
-
-
-def _shown(origin: Any) -> Trace:
-    return Trace(origin.title, origin.says, tuple(_shown(one) for one in origin.rests_on))
+    seq = what.seq if isinstance(what, Entry) else what
+    if not isinstance(seq, int):
+        raise SettingsError(f"{seq!r} found, an event's ledger seq or an entry expected")
+    return (tape or open_tape()).prove(seq)
 
 
 def tape_of(where: Any) -> Tape | None:

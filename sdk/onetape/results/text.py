@@ -85,5 +85,7 @@ def brief(run: Run) -> str:
             lines.append(f"  {left[0]:<16}{left[1]:>18}    {right[0]:<16}{right[1]:>18}")
     lines += [f"  {name:<16}{said}" for name, said in run.conventions.items()]
     lines += [f"  ! {warning}" for warning in run.warnings]
+    if run.id:
+        lines.append(f"  {'id':<16}{run.id}")
     lines.append(f"  {'fingerprint':<16}{run.fingerprint} ({len(run.recording):,} events)")
     return "\n".join(lines)

@@ -159,3 +159,5 @@ class _Run:
         note(kinds.AccountOpened(ACCOUNT, spec.account, base, spec.leverage), self.start, stream, 1)
         for code, amount in spec.cash:
             note(kinds.CashDeposited(ACCOUNT, code, amount), self.start, stream, 1)
+        if self.spool is not None:
+            self.recorder.flush()

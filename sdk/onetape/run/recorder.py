@@ -22,6 +22,7 @@ from onetape.tape.kinds import DecisionMade, Fact, OrderFact
 from onetape.tape.recording import Recording
 
 BATCH = 8_192
+SOON = 256  # when somebody waits for what is recorded
 encode_fact = msgspec.json.encode
 
 
@@ -32,6 +33,7 @@ class Recorder:
         self, account: str | None = None, onward: Callable[[list[tape.Event]], None] | None = None
     ) -> None:
         self._account, self._onward = account, onward
+        self._batch = BATCH if onward is None else SOON
         self._waiting: list[tuple[Any, ...]] = []
         self._raws: list[bytes] = []
         self._count = 0
@@ -53,6 +55,8 @@ class Recorder:
         """Record a fact of our own at `ts` (ns UTC); return its seq."""
         self._count += 1
         self._waiting.append((fact, ts, stream, cause, lineage))
+        if self._onward is not None and len(self._waiting) >= SOON:
+            self._encode()
         return self._count
 
     def capture(self, event: Any, cause: int | None = None) -> None:
@@ -61,12 +65,16 @@ class Recorder:
             return
         self._count += 1
         self._waiting.append((event, cause))
-        if len(self._waiting) >= BATCH:
+        if len(self._waiting) >= self._batch:
             self._encode()
 
     def promise(self, client_order_id: str, decision: int) -> None:
         """Keep the decision behind an order whose events may come without a callback."""
         self._behind[client_order_id] = decision
+
+    def flush(self) -> None:
+        """Hand on what was recorded so far."""
+        self._encode()
 
     def seq_of(self, client_order_id: str) -> int | None:
         """Return the seq of the latest event of an order."""

@@ -18,6 +18,7 @@ from onetape.tape.event import Event
 from onetape.tape.ledger import Receipt
 
 CHUNK = 4_096
+SOON_S = 0.5  # after which fewer go too
 PATIENCE_S = 30.0
 PAUSE_S = 0.2
 
@@ -37,6 +38,7 @@ class Spool:
         self.stream = stream
         self._tape, self._book = tape, book
         self._gathered: list[Event] = []
+        self._due = 0.0  # the first events, which tell that a run began, go at once
         self._sent: deque[tuple[list[Event], Future[Receipt]]] = deque()
 
     def take(self, events: Sequence[Event]) -> None:
@@ -45,7 +47,7 @@ class Spool:
         Raises what the tape raised for earlier ones.
         """
         self._gathered += events
-        if len(self._gathered) >= CHUNK:
+        if len(self._gathered) >= CHUNK or time.monotonic() >= self._due:
             self._send()
             while self._sent and self._sent[0][1].done():
                 self._settle()
@@ -59,6 +61,7 @@ class Spool:
 
     def _send(self) -> None:
         chunk, self._gathered = self._gathered, []
+        self._due = time.monotonic() + SOON_S
         self._sent.append((chunk, self._tape.submit(self.stream, chunk, book=self._book)))
 
     def _settle(self) -> None:

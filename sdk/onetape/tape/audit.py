@@ -112,7 +112,7 @@ class Audit:
         self.learn()
         start = since or Anchor(ledger, 0, 0, GENESIS.hex(), 0)
         if start.ledger != ledger:
-            self._rewritten(start, f"is of ledger {start.ledger}, this is {ledger}")
+            self._other(start, ledger)
         pending = self._pending(anchors, ledger, start.batch)
         given = {number for number in self.names if number > start.batch or number < 1}
         bar = bars.bar(last_seq - start.seq, "verify", progress)
@@ -166,10 +166,14 @@ class Audit:
         pending: dict[int, list[Anchor]] = {}
         for anchor in anchors:
             if anchor.ledger != ledger:
-                self._rewritten(anchor, f"is of ledger {anchor.ledger}, this is {ledger}")
+                self._other(anchor, ledger)
             elif anchor.batch > since:
                 pending.setdefault(anchor.batch, []).append(anchor)
         return pending
+
+    def _other(self, anchor: Anchor, ledger: str) -> None:
+        told = f"this anchor is of ledger {anchor.ledger}, another one than this tape's {ledger}"
+        self.tell(anchor.batch, anchor.seq, told)
 
     def _rewritten(self, anchor: Anchor, why: str) -> None:
         self.tell(anchor.batch, anchor.seq, f"what was anchored {why}: the tape was rewritten")
