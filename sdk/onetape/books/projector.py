@@ -36,6 +36,7 @@ from onetape.tape.port import Tape
 from onetape.tape.server import connect, translated
 
 UNIT = 50_000  # events committed together while catching up
+FAR = 5  # times as many when much waits: a row that changes often is then written less often
 RETRY_S = 0.2
 
 
@@ -99,8 +100,9 @@ class Projector:
             end = head if upto is None else min(upto, head)
             with bar(max(0, end - keeper.seq), "projecting", progress) as shown:
                 if keeper.seq < end:
-                    for unit in _units(self.tape.read(keeper.seq, end), self._unit):
-                        keeper.take(unit, aside=len(unit) == self._unit)
+                    size = self._unit * (FAR if end - keeper.seq > FAR * self._unit else 1)
+                    for unit in _units(self.tape.read(keeper.seq, end), size):
+                        keeper.take(unit, aside=len(unit) == size)
                         shown.update(len(unit))
                 keeper.settled()
             self._snapshots(keeper.seq, aside=False)

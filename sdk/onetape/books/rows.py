@@ -93,9 +93,10 @@ def history(one: Moved) -> str:
 
 def cash(one: Paid) -> str:
     entry = one.entry
+    balance = NULL if one.void_seq is not None else one.balance
     return (
         f"{named(one.book)}\t{named(entry.account)}\t{named(entry.currency)}\t{entry.seq}\t"
-        f"{one.line}\t{entry.ts_event}\t{entry.amount!s}\t{one.balance!s}\t{entry.reason}\t"
+        f"{one.line}\t{entry.ts_event}\t{entry.amount!s}\t{balance!s}\t{entry.reason}\t"
         f"{named(entry.instrument)}\t{text(entry.client_order_id)}\t{number(one.void_seq)}\n"
     )
 

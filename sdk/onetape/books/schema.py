@@ -13,6 +13,7 @@ Columns  beside what the folds of the same name show:
          position_history.late  its time is before that of an earlier row, or it is a void
          cash.line              the place among the movements of one event
          cash.void_seq          the void that took the movement back or replaced it; else null
+         cash.balance           null once it was taken back: it stands in no row of balances
          exposure.price         the account's last fill price, rescaled over splits
          equity                 after each ledger batch that moved the account; one row for each
          cash_balance           the running totals behind equity
@@ -84,7 +85,7 @@ TABLES: dict[str, tuple[str, str]] = {
         "",
     ),
     "cash": (
-        f"{OWNER} seq:int8 line:int4 ts_event:int8 amount:money balance:money reason:text "
+        f"{OWNER} seq:int8 line:int4 ts_event:int8 amount:money balance:money? reason:text "
         "instrument:text? client_order_id:text? void_seq:int8?",
         "",
     ),

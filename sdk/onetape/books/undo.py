@@ -19,7 +19,7 @@ from onetape.tape.ledger import Entry
 from onetape.tape.port import Tape
 
 RETIRE = """
-UPDATE {s}.cash c SET void_seq = w.void_seq
+UPDATE {s}.cash c SET void_seq = w.void_seq, balance = NULL
 FROM unnest(%s::int8[], %s::text[], %s::text[], %s::text[], %s::int8[], %s::int4[])
   AS w(void_seq, book, account, currency, seq, line)
 WHERE c.book = w.book AND c.account = w.account AND c.currency = w.currency AND c.seq = w.seq
