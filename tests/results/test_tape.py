@@ -130,6 +130,8 @@ def test_the_same_place_is_opened_once_and_again_after_it_was_closed(database: s
     assert two is not one
     two.close()
     assert repr(two) == "Tape(closed)"
+    with pytest.raises(TapeUnavailable, match="this tape was closed"):
+        two.head()
 
 
 def test_something_that_is_no_tape_is_refused(tape: ot.Tape) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from onetape.errors import TapeConflict
+from onetape.errors import SettingsError, TapeConflict
 from onetape.tape.event import Event
 from onetape.tape.kinds import AnyFact, Fact, PersonErased
 
@@ -97,6 +97,8 @@ class Keeping:
 
     def know(self, fact: Fact) -> Receipt:
         """Record a fact about a person, its personal fields sealed, on the stream "people"."""
+        if not isinstance(fact, Fact):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SettingsError(f"{fact!r} found, a fact about a person expected: PersonKnown(...)")
         return self._noted(self.vault.seal(fact))  # pyright: ignore[reportArgumentType]
 
     def opened(self, fact: Fact) -> Fact:

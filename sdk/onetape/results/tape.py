@@ -100,10 +100,12 @@ class Tape(PostgresTape):
         return self
 
     def _connection(self) -> Any:
+        if self.health().state == "closed":
+            raise TapeUnavailable("this tape was closed; ot.open_tape opens it again")
         try:
             return super()._connection()
         except TapeUnavailable:
-            if self.server is None or self.health().state == "closed":
+            if self.server is None:
                 raise
             self.server.revive()  # our own server died: it comes up again, with all it was told
             return super()._connection()
