@@ -13,6 +13,7 @@ import pytest
 
 import onetape as ot
 from onetape.cli import main
+from onetape.tape.server import connect
 
 
 def told(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, dict[str, Any]]:
@@ -151,3 +152,44 @@ def test_a_frame_shows_only_the_digits_that_it_needs() -> None:
     frame = pl.DataFrame({"price": ["1.500000", "2.250000"]}).cast(pl.Decimal(38, 18))
     assert trimmed(frame)["price"].to_list() == frame["price"].to_list()
     assert trimmed(frame).schema["price"] == pl.Decimal(38, 2)
+
+
+def test_a_run_on_the_tape_is_asked_proved_rebuilt_and_found_touched_from_the_shell(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tape = ["--tape", database]
+    code, run = told(capsys, "backtest", "--strategy", "sma_cross", "--data", "FB", *tape)
+    assert code == 0
+    code, listed = told(capsys, "tapes", *tape)
+    assert (code, listed["events"]) == (0, run["events"])
+    assert [(r["stream"], r["status"]) for r in listed["runs"]] == [(run["id"], "completed")]
+    code, then = told(capsys, "asof", "2012-11-01", "--book", "SmaCross", *tape)
+    assert code == 0
+    assert "FB.XNAS" in json.dumps(then)
+    code, traced = told(capsys, "trace", "SmaCross", *tape)
+    assert (code, traced["title"].split(" ")[0]) == (0, "fill")
+    assert told(capsys, "rerun", "SmaCross", *tape)[1]["identical"] is True
+    anchors = str(tmp_path / "anchors.jsonl")
+    assert told(capsys, "anchor", anchors, *tape)[1]["seq"] == run["events"]
+    code, proof = told(capsys, "prove", "3", str(tmp_path / "three.json"), *tape)
+    assert (code, proof["published"]) == (0, True)
+    assert told(capsys, "rebuild", *tape)[1]["projection"]["lag"] == 0
+    assert told(capsys, "archive", str(tmp_path / "archive"), *tape)[1] == {"segments": []}
+    code, verdict = told(capsys, "verify", "--anchors", anchors, *tape)
+    assert (code, verdict["ok"], verdict["anchors"]) == (0, True, 1)
+    with connect(database) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("UPDATE onetape.event SET ts_event = 1 WHERE seq = 4")
+    code, verdict = told(capsys, "verify", *tape)
+    assert (code, verdict["ok"]) == (4, False)
+    assert [found["seq"] for found in verdict["findings"]] == [4]
+
+
+def test_a_tape_that_is_not_there_is_not_made_by_asking(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = str(tmp_path / "typo")
+    code, said = told(capsys, "verify", "--tape", nowhere)
+    assert code == 2
+    assert f"no tape in {nowhere}" in said["message"]
+    assert not Path(nowhere).exists()
