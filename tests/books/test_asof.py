@@ -190,7 +190,7 @@ def test_an_answer_reads_well_and_turns_into_plain_types(busted: Desk):
     found = busted.at(true_at="2026-03-02T14:32", known_at=5)
     assert repr(found).splitlines()[:2] == [
         "live: what was true at 2026-03-02 14:32:00Z, as known at seq 5",
-        "  1 held, 0 flat",
+        "  1 held, 0 flat, valued at last fill",
     ]
     assert "150 GOOG at 10.333333333333333333 USD, A / S, seq 5" in repr(found)
     assert "what was true at" in found._repr_html_()

@@ -179,6 +179,11 @@ class AsOf:
             columns = pl.concat([columns, values.valued(answer.states, self.marks)])
         return columns.sort(values.KEY)
 
+    @property
+    def valued_at(self) -> str:
+        """What prices holdings: there are no market prices on the tape."""
+        return "marks, else last fill" if self.marks else "last fill"
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types; amounts as text, times as ISO text."""
         known = self.instant
@@ -189,6 +194,7 @@ class AsOf:
             "book": self.book,
             "account": self.account,
             "instrument": self.instrument,
+            "valued_at": self.valued_at,
             "positions": _plain(self.positions),
             "orders": _plain(self.orders),
             "cash": _plain(self.cash),
@@ -207,7 +213,7 @@ class AsOf:
             "<tr>" + "".join(f"<td>{html.escape(_cell(row[name]))}</td>" for name in LOOKED_AT)
             for row in some.iter_rows(named=True)
         )  # fmt: skip
-        more = f"<p>and {held.height - some.height:,} more or flat</p>"
+        more = f"<p>and {held.height - some.height:,} more or flat, valued at {self.valued_at}</p>"
         beside = "".join(f"<p>{html.escape(line.strip())}</p>" for line in self._beside())
         table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
         return f"<p>{html.escape(self._said())}</p>{table}{more}{beside}"
@@ -223,7 +229,8 @@ class AsOf:
         held = self.positions
         some = held.filter(held["quantity"] != 0)
         yield self._said()
-        yield f"  {some.height:,} held, {held.height - some.height:,} flat"
+        flat = held.height - some.height
+        yield f"  {some.height:,} held, {flat:,} flat, valued at {self.valued_at}"
         for row in some.head(SHOWN).iter_rows(named=True):
             price = f"{_short(row['average_price'])} {row['currency']}"
             money = f"{_short(row['quantity'])} {row['instrument']} at {price}"
