@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from onetape.books.past import fetch
 from onetape.books.projected import opened, written
+from onetape.books.words import told
 from onetape.errors import SettingsError, TapeError
 from onetape.tape import kinds
 from onetape.tape.event import Event, Lineage, decode
@@ -251,24 +252,9 @@ TITLES = {"order.filled": "fill", "order.initialized": "order", "decision.made":
 
 
 def _node(seq: int, event: Event, below: tuple[Origin, ...]) -> Origin:
-    return Origin(TITLES.get(event.kind, event.kind), _told(event), seq, below)
-
-
-def _told(event: Event) -> str:
-    fact, at = event.fact, written(event.ts_event)
-    if isinstance(fact, kinds.OrderFilled):
-        paid = f"commission {fact.commission} {fact.commission_currency}"
-        return f"{fact.side} {fact.quantity} {fact.instrument} at {fact.price}, {paid}, {at}"
-    if isinstance(fact, kinds.OrderInitialized):
-        priced = f" at {fact.price}" if fact.price is not None else ""
-        return f"{fact.side} {fact.quantity} {fact.type}{priced}, {fact.client_order_id}, {at}"
-    if isinstance(fact, kinds.DecisionMade):
-        amount = fact.quantity if fact.weight is None else f"weight {fact.weight}"
-        why = f' because "{fact.why}"' if fact.why else ""
-        return f"{fact.strategy} wanted {fact.intent} {amount} {fact.instrument}{why}, {at}"
-    if isinstance(fact, kinds.SignalNoted):
-        return f"{fact.name} = {fact.value:.6g} on {fact.instrument}, {at}"
-    return at
+    return Origin(
+        TITLES.get(event.kind, event.kind), told(event.fact, written(event.ts_event)), seq, below
+    )
 
 
 def _lines(node: Origin, told: set[int]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
+from onetape.books.words import told
 from onetape.errors import SettingsError
 from onetape.tape import kinds
 from onetape.tape.event import Event, Lineage
@@ -148,21 +149,7 @@ def _says(fact: Any, event: Event) -> str:
     from onetape.results.run import utc
 
     at = f"{utc(event.ts_event):%Y-%m-%d %H:%M:%S}Z"
-    if isinstance(fact, kinds.OrderFilled):
-        paid = f"commission {fact.commission} {fact.commission_currency}"
-        return f"{fact.side} {fact.quantity} {fact.instrument} at {fact.price}, {paid}, {at}"
-    if isinstance(fact, kinds.OrderInitialized):
-        priced = f" at {fact.price}" if fact.price is not None else ""
-        return f"{fact.side} {fact.quantity} {fact.type}{priced}, {fact.client_order_id}, {at}"
-    if isinstance(fact, kinds.DecisionMade):
-        amount = fact.quantity if fact.weight is None else f"weight {fact.weight}"
-        why = f' because "{fact.why}"' if fact.why else ""
-        return f"{fact.strategy} wanted {fact.intent} {amount} {fact.instrument}{why}, {at}"
-    if isinstance(fact, kinds.SignalNoted):
-        return f"{fact.name} = {fact.value:.6g} on {fact.instrument}, {at}"
-    if isinstance(fact, kinds.RunOpened):
-        return f"{fact.strategy}, {at}"
-    return at
+    return f"{fact.strategy}, {at}" if isinstance(fact, kinds.RunOpened) else told(fact, at)
 
 
 def _lineage(run: Run, lineage: Lineage) -> list[Trace]:
