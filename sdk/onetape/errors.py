@@ -13,8 +13,13 @@
     │   ├── EmptyRange
     │   ├── Conflict             new rows disagree with rows already kept
     │   └── SpoiledData          quality findings, with strict=True
+    ├── VenueError               a venue or feed refused, or does not know what was asked
+    │   ├── VenueUnavailable     it cannot be reached, or does not say
+    │   └── UnknownVenue         no adapter of that name
     └── RunError
         ├── StrategyError        the user's own code raised; its traceback is kept
+        ├── NotReconciled        our books and the venue's word differ: nothing was started
+        ├── Fenced               another session trades this account
         └── Diverged             a second run did not give the same tape
 
 Every message says what was found, what was expected and what to try.
@@ -101,12 +106,36 @@ class SpoiledData(MarketDataError):
         self.findings = tuple(findings)
 
 
+class VenueError(OnetapeError):
+    """A venue or feed refused, or does not know what was asked."""
+
+
+class VenueUnavailable(VenueError):
+    """The venue or feed cannot be reached, or does not say: nothing may be concluded from it."""
+
+
+class UnknownVenue(VenueError):
+    """No adapter of that name is installed."""
+
+
 class RunError(OnetapeError):
     """A run could not be carried out."""
 
 
 class StrategyError(RunError):
     """A strategy's callback raised; `__cause__` is the user's own exception."""
+
+
+class NotReconciled(RunError):
+    """Our books and the venue's word differ; `breaks` names each difference."""
+
+    def __init__(self, message: str, breaks: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.breaks = tuple(breaks)
+
+
+class Fenced(RunError):
+    """Another session trades this account at this venue."""
 
 
 class Diverged(RunError):

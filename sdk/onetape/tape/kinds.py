@@ -12,23 +12,15 @@ Rule     nothing derived is recorded: positions, profit and equity are folds of 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
 
 import msgspec
 
-Side = Literal["BUY", "SELL"]
-Scalar = str | int | float | bool | None
-# Belongs to a person and can be erased: sealed before it is recorded, see `tape.personal`.
-Personal = Annotated[str, msgspec.Meta(extra={"personal": True})]
+from onetape.tape.fact import Fact, Personal, Scalar, Side
+from onetape.tape.kinds_live import LiveFact
+
+__all__ = ["BY_TAG", "VERSION", "AnyFact", "Fact", "Personal", "Scalar", "Side", "tag_of"]
 
 VERSION = 1
-
-
-class Fact(msgspec.Struct, frozen=True, tag_field="kind", gc=False):
-    """Base of every recorded fact; the tag stands in `kind` when written.
-
-    Facts hold no cycles, so the collector need not walk the many that a run makes (gc=False).
-    """
 
 
 class DatasetRef(msgspec.Struct, frozen=True):
@@ -286,6 +278,7 @@ AnyFact = (
     | DividendPaid
     | PersonKnown
     | PersonErased
+    | LiveFact
 )
 
 
