@@ -28,7 +28,7 @@ from onetape.market.instruments import Instrument
 Side = Literal["BUY", "SELL"]
 
 
-class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, tag=True, tag_field="message", omit_defaults=True):
     """Base of everything that goes through a port; tagged, so that it can go over a socket."""
 
 

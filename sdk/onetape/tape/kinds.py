@@ -125,7 +125,9 @@ class OrderInitialized(OrderFact, frozen=True, gc=False, tag="order.initialized"
     order_list_id: str | None = None
     linked_order_ids: tuple[str, ...] = ()
     parent_order_id: str | None = None
-    details: dict[str, str] = {}  # what else the engine says: offsets, emulation, algorithm
+    details: dict[str, str] = msgspec.field(
+        default_factory=dict[str, str]
+    )  # what else the engine says: offsets, emulation, algorithm
 
 
 class OrderSubmitted(OrderFact, frozen=True, gc=False, tag="order.submitted"):
