@@ -34,6 +34,7 @@ from onetape.run.feed import Source
 from onetape.run.fills import Walk
 from onetape.run.indicators import Indicator
 from onetape.run.intents import Intents
+from onetape.run.moment import Moment
 from onetape.run.orders import OrderWatch
 from onetape.run.recorder import Recorder
 from onetape.run.rows import RowWatch
@@ -68,6 +69,7 @@ class Stage:
     limits: Limits | None
     calculation: str
     account: str
+    live: Moment | None = None  # in a live session: its time, its order ids, its end
 
 
 class Host:
@@ -138,8 +140,12 @@ class Host:
         if self.failure is not None:
             return
         self.failure = (error, handler, event)
+        if self.stage.live is not None:
+            self.stage.live.failed(error)
         for name in ("on_bar", "on_quote", "on_trade", "on_order_event", "on_stop"):
             setattr(self.strategy, name, _nothing)
+        if self.stage.live is not None:  # it stops in order: what works at the venue is canceled
+            return
         with suppress(RuntimeError):  # while an order is announced the engine hears no command
             self.strategy.shutdown_system(f"{handler} raised")
 
@@ -162,9 +168,9 @@ class Host:
         return EngineStrategy.clock.__get__(self.strategy)
 
     @cached_property
-    def own_clock(self) -> Clock:
+    def own_clock(self) -> Any:
         """The clock that the strategy sees."""
-        return Clock(self)
+        return Clock(self) if self.stage.live is None else self.stage.live.clock(self)
 
     def timer(self, body: Handler) -> Handler:
         """Wrap a timer's callback: the engine would print its error and go on."""
@@ -183,7 +189,8 @@ class Host:
                 if "on_start" in bodies:
                     bodies["on_start"]()
                 self.rows.subscribe(frozenset(bodies))
-                self.rows.thin(bodies)
+                if self.stage.live is None:
+                    self.rows.thin(bodies)
             except BaseException as err:
                 self.fail(err, "on_start", None)
 
@@ -201,8 +208,9 @@ class Host:
 
     @cached_property
     def factory(self) -> Any:
-        """The engine's order factory."""
-        return self.strategy.order_factory
+        """The order factory: the engine's, or one whose ids a live session can give again."""
+        live = self.stage.live
+        return self.strategy.order_factory if live is None else live.factory(self.strategy)
 
     def send(self, order: Any, decision: int) -> None:
         """Send an order through the one door."""
@@ -278,7 +286,7 @@ class Host:
         """Record a fact of ours with the cause and lineage of what is being handled."""
         now, what, source = self.now, "start or stop", ""
         # while a new order is being announced the engine lets nobody read its clock
-        at: int = self.clock.timestamp_ns() if ts is None else ts
+        at: int = self._time() if ts is None else ts
         if isinstance(now, engine.Bar):
             key = now.bar_type
         elif isinstance(now, engine.QuoteTick):
@@ -299,6 +307,10 @@ class Host:
         seen = at if now is None else now.ts_event
         lineage = Lineage(source, what, seen, self._code, self._params, self.stage.calculation)
         return self.stage.recorder.note(fact, at, f"strategy/{self.name}", cause, lineage)
+
+    def _time(self) -> int:
+        live = self.stage.live
+        return self.clock.timestamp_ns() if live is None else live.now
 
     def refused(self, order: Any, decision: int, quantity: Any = None, price: Any = None) -> bool:
         """Try the run's limits on an order, with new terms if given; record a refusal."""

@@ -30,12 +30,16 @@ class Recorder:
     """Collects facts; `close` returns the Recording. `onward` gets every event as it is made."""
 
     def __init__(
-        self, account: str | None = None, onward: Callable[[list[tape.Event]], None] | None = None
+        self,
+        account: str | None = None,
+        onward: Callable[[list[tape.Event]], None] | None = None,
+        times: Callable[[Any], tuple[int, int]] | None = None,
     ) -> None:
-        self._account, self._onward = account, onward
+        self._account, self._onward, self._times = account, onward, times
         self._batch = BATCH if onward is None else SOON
         self._waiting: list[tuple[Any, ...]] = []
         self._raws: list[bytes] = []
+        self._encoded = 0
         self._count = 0
         self._last: dict[str, int] = {}  # client_order_id -> seq of its latest event
         self._seen: defaultdict[str, int] = defaultdict(int)
@@ -64,9 +68,25 @@ class Recorder:
         if self.ignored and event.client_order_id in self.ignored:
             return
         self._count += 1
-        self._waiting.append((event, cause))
+        times = None if self._times is None else self._times(event)
+        self._waiting.append((event, cause, times))
         if len(self._waiting) >= self._batch:
             self._encode()
+
+    def tell(self, fact: OrderFact, ts_event: int, ts_init: int) -> int:
+        """Record what a venue says of an order, past the engine; return its seq."""
+        self._encode()
+        self._count += 1
+        order = fact.client_order_id
+        self._waiting.append((fact, ts_event, f"order/{order}", self._last.get(order), ts_init))
+        self._last[order] = self._count
+        self._encode()
+        return self._count
+
+    @property
+    def count(self) -> int:
+        """How many events were recorded."""
+        return self._count
 
     def promise(self, client_order_id: str, decision: int) -> None:
         """Keep the decision behind an order whose events may come without a callback."""
@@ -82,28 +102,36 @@ class Recorder:
         return self._last.get(client_order_id)
 
     def _encode(self) -> None:
-        seq = len(self._raws)
+        seq = self._encoded
         waiting, self._waiting = self._waiting, []
         kept: list[tape.Event] = []
         for entry in waiting:
             seq += 1
-            if len(entry) == 2:
+            if len(entry) == 3:
                 made = self._order_event(seq, *entry)
+            elif isinstance(entry[4], int):
+                fact, ts, stream, cause, arrived = entry
+                made = tape.Event(seq, ts, arrived, stream, fact, cause)
             else:
                 fact, ts, stream, cause, lineage = entry
                 made = tape.Event(seq, ts, ts, stream, fact, cause, lineage)
-            self._raws.append(tape.encode(made))
+            if self._times is None:  # a live session lasts: its tape is on the server
+                self._raws.append(tape.encode(made))
             kept.append(made)
+        self._encoded = seq
         if self._onward is not None and kept:
             self._onward(kept)
 
-    def _order_event(self, seq: int, event: Any, cause: int | None) -> tape.Event:
+    def _order_event(
+        self, seq: int, event: Any, cause: int | None, times: tuple[int, int] | None
+    ) -> tape.Event:
         fact: Any = fact_of(event, self._account)
         order = fact.client_order_id
         why = self._last.get(order, cause)
         self._last[order] = seq
         self._seen[order] += 1
-        return tape.Event(seq, event.ts_event, event.ts_init, f"order/{order}", fact, why)
+        ts_event, ts_init = times or (event.ts_event, event.ts_init)
+        return tape.Event(seq, ts_event, ts_init, f"order/{order}", fact, why)
 
     def sweep(self, orders: list[Any]) -> int:
         """Record the events of `orders` that no callback brought; return how many."""

@@ -1,0 +1,90 @@
+"""The outbox: messages to the venue, in order, each once its intent is durable on the tape.
+
+Commands of one session leave one after another; what waits for the disk holds nothing else up
+than what comes behind it. A message that may no longer leave (a halt came between, the tape
+cannot be written) is told to whoever gave it, never dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from onetape.errors import OnetapeError
+from onetape.run.line import Line
+
+PATIENCE_S = 1.0  # that an order may wait for the disk: a late one trades at another price
+
+
+class Parcel(NamedTuple):
+    """A message: after which event it may leave, how it is sent, who hears that it was not."""
+
+    seq: int
+    send: Callable[[], None]
+    refused: Callable[[str], None]
+    may: Callable[[], str]  # "" or why it may no longer leave
+    patient: bool = False  # a cancel waits as long as it takes
+
+
+class Outbox:
+    """Sends parcels; `idle` tells whether all have left."""
+
+    def __init__(self, line: Line, patience: float = PATIENCE_S) -> None:
+        self._line, self._patience = line, patience
+        self._parcels: deque[Parcel] = deque()
+        self._more = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        self.sent = 0
+
+    def put(self, parcel: Parcel) -> None:
+        """Take a parcel."""
+        self._parcels.append(parcel)
+        self._line.send()
+        self._more.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many have not left."""
+        return len(self._parcels)
+
+    async def close(self) -> None:
+        """Send what waits, then end."""
+        while self._parcels and not self._task.done():
+            await asyncio.sleep(0.005)
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            while not self._parcels:
+                self._more.clear()
+                await self._more.wait()
+            parcel = self._parcels[0]
+            why = await self._ready(parcel)
+            self._parcels.popleft()
+            self._leave(parcel, why)
+
+    async def _ready(self, parcel: Parcel) -> str:
+        if self._line.durable_to >= parcel.seq:
+            return ""
+        patience = None if parcel.patient else self._patience
+        try:
+            async with asyncio.timeout(patience):
+                await self._line.durable(parcel.seq)
+        except TimeoutError:
+            return f"the tape could not be written for {patience} s: it never left"
+        except OnetapeError as err:
+            return "" if parcel.patient else f"the tape cannot be written ({err}): it never left"
+        return ""
+
+    def _leave(self, parcel: Parcel, why: str) -> None:
+        why = why or parcel.may()
+        if why:
+            parcel.refused(why)
+            return
+        try:
+            parcel.send()
+            self.sent += 1
+        except Exception as err:  # an adapter's own trouble ends in a rejection, never in silence
+            parcel.refused(f"it could not be sent: {type(err).__name__}: {err}")
