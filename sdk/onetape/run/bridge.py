@@ -13,21 +13,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from nautilus_trader import model as engine
-from nautilus_trader.config import DataClientConfig, ExecutionClientConfig
-from nautilus_trader.live import RoutingConfig
-from nautilus_trader.live.clients import (
-    DataClientFactory,
-    ExecutionClient,
-    ExecutionClientFactory,
-    MarketDataClient,
-)
 
 from onetape.market.instruments import Instrument
-from onetape.run import ports
+from onetape.run import clients, ports
 from onetape.run.inputs import Input, Inputs
 from onetape.run.outbox import Outbox, Parcel
 from onetape.run.wire import announce, new_order
@@ -51,7 +43,7 @@ class Ways:
     unknown: Answers  # of an order that the engine does not hold
     unheard: Answers  # that the engine did not take up
     quiet: Callable[[], None]  # told when something was done
-    asked: set[str] = field(default_factory=set)  # barriers that have come through
+    moment: Callable[[int], None]  # told the stamp of what is being done
 
 
 class Bridge:
@@ -67,33 +59,50 @@ class Bridge:
         self.expected: tuple[str, str] | None = None  # order and kind of the event under way
         self.barrier: Callable[[], None] = _nothing
         self.instruments: dict[str, Instrument] = {}
+        self.scripted = False  # a rerun: what the tape tells happens, and nothing of itself
+        self.came: set[str] = set()  # orders whose command has come through, in a rerun
         self._seen: dict[str, set[Any]] = {}
 
     # -- commands
 
     def submit(self, order: Any) -> None:
-        """Send an order, unless the last line refuses it."""
+        """Send an order in its turn, unless the last line refuses it."""
         name = str(order.client_order_id)
         self.orders[name] = order
+        if self.scripted:
+            self.came.add(name)
+            return
+        self.inputs.give(Input("event", lambda stamp: self.judge(order, stamp)))
+
+    def judge(self, order: Any, stamp: int) -> bool:
+        """Ask the last line about an order and let it go, or deny it; True: an event follows."""
+        name = str(order.client_order_id)
+        self.ways.moment(stamp)
         try:
             why = self.ways.last_line(order)
             message = new_order(order, self.ways.account, self.ways.trader)
         except Exception as err:
             why, message = f"GATE_ERROR: {type(err).__name__}: {err}", None
         if why or message is None:
-            self._tell(name, "OrderDenied", lambda: self.client.generate_order_denied(order, why))
-            return
-        self._tell(name, "OrderSubmitted", lambda: self.client.generate_order_submitted(order))
+            denied = lambda: self.client.generate_order_denied(order, why)  # noqa: E731
+            return self._say(name, "OrderDenied", denied, stamp)
         self._put(
             lambda: self.ways.venue.send(message),
             lambda why: self._rejected(order, why),
             lambda: self.ways.halted(order),
         )
+        submitted = lambda: self.client.generate_order_submitted(order)  # noqa: E731
+        return self._say(name, "OrderSubmitted", submitted, stamp)
 
     def modify(self, command: Any) -> None:
-        """Ask the venue for new terms of an order."""
+        """Ask the venue for new terms of an order, in its turn."""
+        if not self.scripted:
+            self.inputs.give(Input("call", lambda stamp: self._change(command, stamp)))
+
+    def _change(self, command: Any, stamp: int) -> bool:
         name = str(command.client_order_id)
         order = self.orders.get(name)
+        self.ways.moment(stamp)
         try:
             why = "it is not an order of this session" if order is None else ""
             why = why or self.ways.changed(order, command)
@@ -110,9 +119,12 @@ class Bridge:
             refused(why)
         else:
             self._put(lambda: self.ways.venue.modify(message), refused)
+        return False
 
     def cancel(self, client_order_id: Any, instrument_id: Any) -> None:
         """Ask the venue to cancel an order: no limit ever stands in the way of that."""
+        if self.scripted:
+            return
         name = str(client_order_id)
         order = self.orders.get(name)
         message = ports.CancelOrder(name, self.venue_ids.get(name), str(instrument_id))
@@ -124,10 +136,11 @@ class Bridge:
 
     def cancel_all(self, instrument_id: Any, side: Any = None) -> None:
         """Cancel what works for an instrument, one by one."""
+        both = side is None or side.name == "NO_ORDER_SIDE"
         for order in list(self.orders.values()):
-            if order.instrument_id == instrument_id and not order.is_closed:
-                if side is None or side.name == "NO_ORDER_SIDE" or order.side == side:
-                    self.cancel(order.client_order_id, instrument_id)
+            mine = order.instrument_id == instrument_id and not order.is_closed
+            if mine and (both or order.side == side):
+                self.cancel(order.client_order_id, instrument_id)
 
     def _put(
         self,
@@ -172,16 +185,21 @@ class Bridge:
         name = report.client_order_id
         if report.venue_order_id and name:
             self.venue_ids[name] = report.venue_order_id
-        order = self.orders.get(name)
-        if order is None:
-            self.inputs.give(Input("call", lambda _: self.ways.unknown(report) or True))
-            return
-        kind = KINDS.get(type(report))
-        if kind is None:  # the engine has no word for it
-            self.inputs.give(Input("call", lambda _: self.ways.unheard(report) or True))
-            return
-        instrument = self.client.cache.instrument(order.instrument_id)
-        self._tell(name, kind, lambda: announce(self.client, order, report, instrument), report)
+        if name not in self.orders:
+            self._past(self.ways.unknown, report)
+        elif type(report) not in KINDS:  # the engine has no word for it
+            self._past(self.ways.unheard, report)
+        else:
+            self.announce(name, report)
+
+    def _past(self, told: Answers, report: ports.AnyReport) -> None:
+        def act(stamp: int) -> bool:
+            self.ways.moment(stamp)
+            told(report)
+            self.ways.quiet()
+            return False
+
+        self.inputs.give(Input("call", act))
 
     def repeated(self, report: ports.AnyReport) -> bool:
         """Say whether this was reported before; a venue may say everything twice."""
@@ -204,20 +222,29 @@ class Bridge:
             kept.pop(name, None)
 
     def _tell(self, name: str, kind: str, say: Callable[[], object], report: Any = None) -> None:
-        def act(stamp: int) -> bool:
-            self.expected = (name, kind)
-            say()
-            loop = asyncio.get_running_loop()
-            loop.call_later(UNHEARD_S, self._check, stamp, report)
-            return True
+        self.inputs.give(Input("event", lambda stamp: self._say(name, kind, say, stamp, report)))
 
-        self.inputs.give(Input("event", act))
+    def _say(
+        self, name: str, kind: str, say: Callable[[], object], stamp: int, report: Any = None
+    ) -> bool:
+        self.expected = (name, kind)
+        say()
+        asyncio.get_running_loop().call_later(UNHEARD_S, self._check, stamp, report)
+        return True
+
+    def announce(self, name: str, report: ports.AnyReport) -> None:
+        """Have the engine hear of a report of an order that it holds, in its turn."""
+        order = self.orders[name]
+        instrument = self.client.cache.instrument(order.instrument_id)
+        say = lambda: announce(self.client, order, report, instrument)  # noqa: E731
+        self._tell(name, KINDS[type(report)], say, report)
 
     def _check(self, stamp: int, report: ports.AnyReport | None) -> None:
         if self.inputs.event_stamp != stamp:
             return
         self.expected = None
         if report is not None:
+            self.ways.moment(stamp)
             self.ways.unheard(report)
         self.inputs.event_handled()
         self.inputs.advance()
@@ -236,9 +263,7 @@ class Bridge:
     def register(self, builder: Any, instruments: dict[str, Instrument]) -> Any:
         """Add our clients to a node's builder."""
         self.instruments = instruments
-        name = self.ways.venue.name
-        builder = builder.add_data_client(name, _DataFactory, _DataConfig(self))
-        return builder.add_exec_client(name, _ExecFactory, _ExecConfig(self))
+        return clients.register(builder, self)
 
 
 KINDS: dict[type, str] = {
@@ -260,130 +285,3 @@ def _exact(value: Any) -> Any:
 
 def _nothing() -> None:
     pass
-
-
-class _Data(MarketDataClient):
-    """Rows come by `Bridge.data._handle_data`; subscribing is the session's own doing."""
-
-    async def _connect(self) -> None:
-        bridge = self.config.bridge
-        for instrument in bridge.instruments.values():
-            self._handle_instrument(instrument.to_engine())
-        bridge.data = self
-
-    async def _disconnect(self) -> None:
-        self.config.bridge.data = None
-
-    async def _subscribe_quotes(self, command: Any) -> None:
-        self.config.bridge.subscribed.add(("on_quote", command.instrument_id))
-
-    async def _subscribe_trades(self, command: Any) -> None:
-        self.config.bridge.subscribed.add(("on_trade", command.instrument_id))
-
-    async def _subscribe_bars(self, command: Any) -> None:
-        self.config.bridge.subscribed.add(command.bar_type)
-
-    async def _unsubscribe_quotes(self, command: Any) -> None:
-        """Rows go on coming: the gate needs them."""
-
-    async def _unsubscribe_trades(self, command: Any) -> None:
-        """Rows go on coming: the gate needs them."""
-
-    async def _unsubscribe_bars(self, command: Any) -> None:
-        """Rows go on coming: the gate needs them."""
-
-
-class _Exec(ExecutionClient):
-    """Every order of the node comes through here."""
-
-    async def _connect(self) -> None:
-        bridge = self.config.bridge
-        bridge.client = self
-        plenty = engine.Money(1_000_000_000, bridge.ways.currency)  # the gate knows the real one
-        none = engine.Money(0, bridge.ways.currency)
-        balance = engine.AccountBalance(plenty, none, plenty)
-        self.generate_account_state([balance], [], True, self.clock.timestamp_ns())
-
-    async def _disconnect(self) -> None:
-        """The session logs off by itself."""
-
-    def _handles_order_venue(self, _venue: Any) -> bool:
-        return True  # a broker or a simulated venue trades instruments listed elsewhere
-
-    async def _submit_order(self, command: Any) -> None:
-        self.config.bridge.submit(command.order)
-
-    async def _submit_order_list(self, command: Any) -> None:
-        bridge = self.config.bridge
-        for told in command.order_inits:
-            bridge.submit(self.cache.order(told.client_order_id))
-
-    async def _modify_order(self, command: Any) -> None:
-        self.config.bridge.modify(command)
-
-    async def _cancel_order(self, command: Any) -> None:
-        self.config.bridge.cancel(command.client_order_id, command.instrument_id)
-
-    async def _cancel_all_orders(self, command: Any) -> None:
-        self.config.bridge.cancel_all(command.instrument_id, command.order_side)
-
-    async def _batch_cancel_orders(self, command: Any) -> None:
-        for one in command.cancels:
-            self.config.bridge.cancel(one.client_order_id, one.instrument_id)
-
-    async def _batch_modify_orders(self, command: Any) -> None:
-        for one in command.modifies:
-            self.config.bridge.modify(one)
-
-    async def _query_account(self, command: Any) -> None:
-        self.config.bridge.barrier()
-
-    async def _query_order(self, command: Any) -> None:
-        """The session asks the venue by itself, and tells what it hears."""
-
-    async def _generate_order_status_reports(self, command: Any) -> list[Any]:
-        return []  # the session has reconciled before the node began
-
-    async def _generate_fill_reports(self, command: Any) -> list[Any]:
-        return []
-
-    async def _generate_position_status_reports(self, command: Any) -> list[Any]:
-        return []
-
-
-class _DataConfig(DataClientConfig):
-    def __new__(cls, bridge: Bridge) -> _DataConfig:
-        made: Any = super().__new__(cls, routing=RoutingConfig(default=True))
-        made.bridge = bridge
-        return made
-
-
-class _ExecConfig(ExecutionClientConfig):
-    def __new__(cls, bridge: Bridge) -> _ExecConfig:
-        made: Any = super().__new__(cls, routing=RoutingConfig(default=True))
-        made.bridge = bridge
-        return made
-
-
-class _DataFactory(DataClientFactory):
-    @staticmethod
-    def create(*, name: str, config: Any, cache: Any, clock: Any) -> Any:
-        return _Data(name=name, config=config, cache=cache, clock=clock, venue=None)
-
-
-class _ExecFactory(ExecutionClientFactory):
-    @staticmethod
-    def create(*, name: str, config: Any, cache: Any, clock: Any, trader_id: Any) -> Any:
-        ways = config.bridge.ways
-        return _Exec(
-            name=name,
-            config=config,
-            cache=cache,
-            clock=clock,
-            trader_id=trader_id,
-            venue=engine.Venue(ways.venue.name),
-            account_id=engine.AccountId(f"{ways.venue.name}-{ways.account}"),
-            account_type=engine.AccountType.MARGIN,
-            oms_type=engine.OmsType.NETTING,
-            base_currency=ways.currency,
-        )

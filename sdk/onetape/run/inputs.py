@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 ROWS_AT_ONCE = 64
 
@@ -111,8 +111,3 @@ class Inputs:
                 self._event = None
         else:
             made.act(stamp)
-
-
-def row_of(give: Callable[[Any, int], bool], row: Any, ts: int) -> Input:
-    """Return a row as an input."""
-    return Input("row", lambda stamp: give(row, stamp), ts)

@@ -116,6 +116,10 @@ class Kernel:
             self.now = stamp
         return (self.now if type(event) in OURS else event.ts_event), self.now
 
+    def moment(self, stamp: int) -> None:
+        """Learn what time it is for what is being done."""
+        self.now = stamp
+
     # -- building
 
     async def start(self, outbox: Outbox, ways: Ways) -> None:
@@ -123,9 +127,9 @@ class Kernel:
 
         Raises RunError when the node does not come up.
         """
-        setup, strategy = self.setup, self.setup.strategy
+        strategy = self.setup.strategy
         self.bridge = Bridge(self.inputs, outbox, ways)
-        self.bridge.barrier = self._through
+        self.bridge.barrier, self.bridge.scripted = self._through, self.setup.serial
         for name in COMMANDS:
             setattr(strategy, name, self._counted(getattr(strategy, name)))
         self.host = Host(strategy, self._stage(), identity(strategy)[0], params_in(strategy))
@@ -165,9 +169,9 @@ class Kernel:
             alone=False,  # rows of all sources come, whatever the strategy has handlers for
             splits=False,
             currency=setup.currency,
-            limits=None,
             calculation=CALCULATION,
             account=setup.account,
+            gate=setup.gate,
             live=self,
         )
 

@@ -76,8 +76,8 @@ class Rows:
                 made.id, price(row.price), size(row.size), side, named, row.ts_event, stamp
             )
         kind = self._bars[row.instrument, row.step]
-        prices = [price(value) for value in (row.open, row.high, row.low, row.close)]
-        return engine.Bar(kind, *prices, size(row.volume), row.ts_event, stamp)
+        opened, high, low, close = (price(v) for v in (row.open, row.high, row.low, row.close))
+        return engine.Bar(kind, opened, high, low, close, size(row.volume), row.ts_event, stamp)
 
 
 def fact_of_report(

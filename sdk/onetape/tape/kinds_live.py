@@ -38,6 +38,21 @@ class LeaseTaken(Fact, frozen=True, gc=False, tag="lease.taken"):
     holder: str  # host and process
 
 
+class AccountCarried(Fact, frozen=True, gc=False, tag="account.carried"):
+    """What a session takes over of its account from the one before it: state, not movement.
+
+    `positions` are (instrument, strategy, signed quantity, cost in quote currency), `cash` is
+    (currency, amount), `orders` the ids that still work at the venue.
+    """
+
+    account: str
+    venue: str
+    session: str  # the stream that it is carried from
+    cash: tuple[tuple[str, Decimal], ...] = ()
+    positions: tuple[tuple[str, str, Decimal, Decimal], ...] = ()
+    orders: tuple[str, ...] = ()
+
+
 class TimerFired(Fact, frozen=True, gc=False, tag="timer.fired"):
     """A strategy's timer or alert came due."""
 
@@ -212,6 +227,7 @@ class Reconciled(Fact, frozen=True, gc=False, tag="recon.done"):
 
 LiveFact = (
     SessionMoved
+    | AccountCarried
     | SessionAsked
     | LeaseTaken
     | TimerFired

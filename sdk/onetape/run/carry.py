@@ -1,0 +1,144 @@
+"""Carried: what an account holds, owes and has working once a session's events are folded.
+
+The books, which answer to people, fold the same facts; a session needs no database for this, as
+each begins with what it took over from the one before.
+
+Units    positions signed, cost in quote currency (average cost), cash as the books count it: a
+         purchase lowers it by price x quantity x multiplier, and by the commission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+import msgspec
+
+from onetape.tape import kinds
+from onetape.tape.event import Event
+from onetape.tape.kinds_live import AccountCarried
+
+ZERO = Decimal(0)
+ENDED = (kinds.OrderCanceled, kinds.OrderExpired, kinds.OrderRejected, kinds.OrderDenied)
+
+
+class Working(msgspec.Struct):
+    """An order that is not known to have ended."""
+
+    order: kinds.OrderInitialized
+    quantity: Decimal
+    filled: Decimal = ZERO
+    accepted: bool = False  # the venue has said that it has it
+    venue_order_id: str = ""
+
+
+class Stake(msgspec.Struct):
+    """What one strategy holds of one instrument."""
+
+    quantity: Decimal = ZERO
+    cost: Decimal = ZERO
+    realized: Decimal = ZERO
+
+    def book(self, quantity: Decimal, value: Decimal) -> None:
+        """Book a fill of signed `quantity`; `value` is price x multiplier."""
+        held = self.quantity
+        if held * quantity >= 0:
+            self.cost += quantity * value
+        elif abs(quantity) > abs(held):  # through zero: the rest opens at this price
+            self.realized += held * value - self.cost
+            self.cost = (quantity + held) * value
+        else:
+            part = self.cost * -quantity / held
+            self.realized += -quantity * value - part
+            self.cost -= part
+        self.quantity += quantity
+
+
+class Carried:
+    """The fold; `take` books one event of the account's."""
+
+    def __init__(self, multipliers: Mapping[str, Decimal]) -> None:
+        self.cash: dict[str, Decimal] = {}
+        self.stakes: dict[tuple[str, str], Stake] = {}  # (instrument, strategy)
+        self.working: dict[str, Working] = {}
+        self.trades: dict[str, kinds.OrderFilled] = {}
+        self.first = 0  # ns UTC of the first event
+        self._multipliers = multipliers
+
+    @classmethod
+    def of(cls, events: Iterable[Event], multipliers: Mapping[str, Decimal]) -> Carried:
+        """Return the fold of a session's events."""
+        made = cls(multipliers)
+        for event in events:
+            made.first = made.first or event.ts_event
+            made.take(event.fact)
+        return made
+
+    def take(self, fact: object) -> None:
+        """Book a fact; what is not about the account is passed over."""
+        match fact:
+            case kinds.CashDeposited():
+                self._pay(fact.currency, -fact.amount)
+            case AccountCarried():
+                self._carried(fact)
+            case kinds.OrderInitialized():
+                self.working[fact.client_order_id] = Working(fact, fact.quantity)
+            case kinds.OrderAccepted() if fact.client_order_id in self.working:
+                known = self.working[fact.client_order_id]
+                known.accepted, known.venue_order_id = True, fact.venue_order_id
+            case kinds.OrderUpdated() if fact.client_order_id in self.working:
+                self.working[fact.client_order_id].quantity = fact.quantity
+            case kinds.OrderFilled():
+                self.fill(fact)
+            case kinds.OrderVoided():
+                self._void(fact)
+            case kinds.OrderFact() if isinstance(fact, ENDED):
+                self.working.pop(fact.client_order_id, None)
+            case _:
+                pass
+
+    def fill(self, fact: kinds.OrderFilled, sign: int = 1) -> None:
+        """Book a fill, or take it back with `sign` -1."""
+        if sign > 0:
+            self.trades[fact.trade_id] = fact
+        size = (fact.quantity if fact.side == "BUY" else -fact.quantity) * sign
+        value = fact.price * self._multipliers.get(fact.instrument, Decimal(1))
+        self.stake(fact.instrument, fact.strategy).book(size, value)
+        self._pay(fact.currency, size * value)
+        self._pay(fact.commission_currency, fact.commission * sign)
+        known = self.working.get(fact.client_order_id)
+        if known is not None:
+            known.accepted = True
+            known.filled += fact.quantity * sign
+            if known.filled >= known.quantity:
+                del self.working[fact.client_order_id]
+
+    def stake(self, instrument: str, strategy: str) -> Stake:
+        """Return what a strategy holds of an instrument."""
+        return self.stakes.setdefault((instrument, strategy), Stake())
+
+    def held(self, instrument: str) -> Decimal:
+        """Return what all strategies hold together."""
+        mine = (s.quantity for (name, _), s in self.stakes.items() if name == instrument)
+        return sum(mine, ZERO)
+
+    def carry(self, account: str, venue: str, session: str) -> AccountCarried:
+        """Return what the next session takes over."""
+        held = sorted((*key, s.quantity, s.cost) for key, s in self.stakes.items() if s.quantity)
+        return AccountCarried(
+            account, venue, session, tuple(sorted(self.cash.items())), tuple(held),
+            tuple(self.working),
+        )  # fmt: skip
+
+    def _carried(self, fact: AccountCarried) -> None:
+        self.cash = dict(fact.cash)
+        for instrument, strategy, quantity, cost in fact.positions:
+            self.stakes[instrument, strategy] = Stake(quantity, cost)
+
+    def _void(self, fact: kinds.OrderVoided) -> None:
+        taken = self.trades.pop(fact.trade_id, None)
+        if taken is not None:
+            self.fill(taken, -1)
+
+    def _pay(self, currency: str, amount: Decimal) -> None:
+        self.cash[currency] = self.cash.get(currency, ZERO) - amount
