@@ -21,6 +21,12 @@ class EmaCross(ot.Strategy):
         }
 
     def on_bar(self, bar: Any) -> None:
+        self._follow()
+
+    def on_quote(self, quote: Any) -> None:
+        self._follow()
+
+    def _follow(self) -> None:
         fast, slow = self.lines[self.instrument]
         if fast.crossed_above(slow):
             self.signal("trend", float(fast) / float(slow) - 1)

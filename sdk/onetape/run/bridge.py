@@ -24,6 +24,7 @@ from onetape.run.inputs import Input, Inputs
 from onetape.run.outbox import Outbox, Parcel
 from onetape.run.wire import announce, new_order
 
+REMEMBERED = 10_000  # orders that ended
 UNHEARD_S = 0.25  # after which the engine is taken to have refused an event
 Answers = Callable[[ports.AnyReport], None]
 
@@ -62,6 +63,7 @@ class Bridge:
         self.scripted = False  # a rerun: what the tape tells happens, and nothing of itself
         self.came: set[str] = set()  # orders whose command has come through, in a rerun
         self._seen: dict[str, set[Any]] = {}
+        self._closed: dict[str, None] = {}
 
     # -- commands
 
@@ -137,8 +139,8 @@ class Bridge:
     def cancel_all(self, instrument_id: Any, side: Any = None) -> None:
         """Cancel what works for an instrument, one by one."""
         both = side is None or side.name == "NO_ORDER_SIDE"
-        for order in list(self.orders.values()):
-            mine = order.instrument_id == instrument_id and not order.is_closed
+        for order in self.working():
+            mine = order.instrument_id == instrument_id
             if mine and (both or order.side == side):
                 self.cancel(order.client_order_id, instrument_id)
 
@@ -216,10 +218,17 @@ class Bridge:
         seen.add(key)
         return False
 
-    def forget(self, name: str) -> None:
-        """Let go of an order that ended long ago."""
-        for kept in (self.orders, self.venue_ids, self._seen):
-            kept.pop(name, None)
+    def working(self) -> list[Any]:
+        """Return the orders that have not ended, as the engine has them."""
+        return [order for name, order in self.orders.items() if name not in self._closed]
+
+    def _ended(self, name: str) -> None:
+        """Remember an order that ended for a while: late fills and repeats come after it."""
+        self._closed[name] = None
+        while len(self._closed) > REMEMBERED:
+            old = next(iter(self._closed))
+            for kept in (self._closed, self.orders, self.venue_ids, self._seen):
+                kept.pop(old, None)
 
     def _tell(self, name: str, kind: str, say: Callable[[], object], report: Any = None) -> None:
         self.inputs.give(Input("event", lambda stamp: self._say(name, kind, say, stamp, report)))
@@ -240,7 +249,7 @@ class Bridge:
         self._tell(name, KINDS[type(report)], say, report)
 
     def _check(self, stamp: int, report: ports.AnyReport | None) -> None:
-        if self.inputs.event_stamp != stamp:
+        if self.inputs.event_stamp != stamp or self.inputs.stopped:
             return
         self.expected = None
         if report is not None:
@@ -252,6 +261,12 @@ class Bridge:
 
     def heard(self, event: Any) -> None:
         """Learn that the strategy's side dealt with an engine's order event."""
+        name = str(event.client_order_id)
+        order = self.client.cache.order(event.client_order_id)
+        if order is not None and name in self.orders:
+            self.orders[name] = order  # as it is now: the engine gives out copies
+            if order.is_closed:
+                self._ended(name)
         if self.expected == (str(event.client_order_id), type(event).__name__):
             self.expected = None
             self.inputs.event_handled()

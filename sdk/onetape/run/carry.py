@@ -14,6 +14,7 @@ from decimal import Decimal
 
 import msgspec
 
+from onetape.risk.exposure import Exposure
 from onetape.tape import kinds
 from onetape.tape.event import Event
 from onetape.tape.kinds_live import AccountCarried
@@ -121,6 +122,14 @@ class Carried:
         """Return what all strategies hold together."""
         mine = (s.quantity for (name, _), s in self.stakes.items() if name == instrument)
         return sum(mine, ZERO)
+
+    def seed(self, exposure: Exposure) -> None:
+        """Have a session's own sizing begin with what there is."""
+        for currency, amount in self.cash.items():
+            exposure.deposit(currency, amount)
+        for (instrument, strategy), stake in self.stakes.items():
+            if stake.quantity:
+                exposure.held[strategy, instrument] = stake.quantity
 
     def carry(self, account: str, venue: str, session: str) -> AccountCarried:
         """Return what the next session takes over."""

@@ -228,7 +228,7 @@ class Kernel:
 
     def row(self, row: ports.AnyRow) -> None:
         """Take a row of the feed."""
-        if self.timers.next is not None and self.setup.replayed:
+        if self.timers.next is not None and self.setup.replayed and not self.setup.serial:
             while (due := self.timers.next) is not None and due <= row.ts_event:
                 self.due(due)
         self.inputs.give(Input("row", lambda stamp: self._hand(row, stamp), row.ts_event))
@@ -292,6 +292,7 @@ class Kernel:
         node, self._node = self._node, None
         if node is None:
             return
+        self.inputs.stopped = True
         self._handle.stop()
         if self._running is not None:
             await self._running

@@ -193,12 +193,7 @@ class Trader:
         )
 
     def _seed(self, ours: Carried) -> None:
-        exposure = self.kernel.exposure
-        for currency, amount in ours.cash.items():
-            exposure.deposit(currency, amount)
-        for (instrument, strategy), stake in ours.stakes.items():
-            if stake.quantity:
-                exposure.held[strategy, instrument] = stake.quantity
+        ours.seed(self.kernel.exposure)
         for name, known in ours.working.items():
             self.carried.working.setdefault(name, known)
 
@@ -455,7 +450,7 @@ class Trader:
         self.lease.release()
 
     def _open_orders(self) -> list[Any]:
-        return [order for order in self.kernel.bridge.orders.values() if not order.is_closed]
+        return self.kernel.bridge.working()
 
     def _cancel_ours(self) -> None:
         for order in self._open_orders():

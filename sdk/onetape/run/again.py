@@ -1,0 +1,294 @@
+# pyright: standard
+"""Again: a live session made once more from its inputs, on the same code, to the same bytes.
+
+What came from outside (rows, a venue's reports, timers, persons' words, states) is handed over at
+the stamps that it had; what the strategy and the gate made of it is made anew. Where the new tape
+parts from the old one, code, parameters, limits or data are not what they were.
+
+Nothing leaves: there is no venue, and the tape is in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+from nautilus_trader.model import Currency
+
+from onetape.errors import RunError
+from onetape.market.instruments import Instrument
+from onetape.run import ports
+from onetape.run.bridge import KINDS, Ways
+from onetape.run.carry import Carried
+from onetape.run.folder import Wanted
+from onetape.run.inputs import Input, Stamps
+from onetape.run.kernel import Kernel, Setup
+from onetape.run.outbox import Outbox
+from onetape.run.sitting import sources
+from onetape.tape import kinds, kinds_live
+from onetape.tape.event import Event
+from onetape.tape.recording import Recording
+
+VERBATIM = ("input/", "session", "run", "account/", "recon", "data")
+WAIT_S = 5.0
+TURN_S = 0.0005
+SENT = (kinds.OrderSubmitted, kinds.OrderDenied)
+
+
+class Row(NamedTuple):
+    """A row as the session kept it, with the stamp that it had."""
+
+    stamp: int
+    row: ports.AnyRow
+
+
+class Forced(Stamps):
+    """Stamps that are said beforehand."""
+
+    def __init__(self, start: int) -> None:
+        super().__init__(True, start)
+
+    def next(self, ts: int = 0) -> int:  # noqa: ARG002 - it was said
+        return self.last
+
+    def say(self, stamp: int) -> None:
+        """Say the stamp of the next input."""
+        self.last = stamp
+
+
+class _Durable:
+    """A line on which everything is durable at once."""
+
+    durable_to = 1 << 62
+
+    def send(self) -> None:
+        pass
+
+
+class _Nowhere:
+    """A venue that nothing reaches."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def send(self, order: ports.NewOrder) -> None:
+        pass
+
+    def modify(self, change: ports.ModifyOrder) -> None:
+        pass
+
+    def cancel(self, order: ports.CancelOrder) -> None:
+        pass
+
+
+class Script:
+    """One session's second life."""
+
+    def __init__(self, recording: Recording, rows: Iterable[Row], strategy: Any) -> None:
+        self.recording, self.rows, self.strategy = recording, rows, strategy
+        self.made: list[Event] = []
+        self.error: BaseException | None = None
+        opened = recording.opened
+        self.instruments = {
+            i.id: i for i in (msgspec.json.decode(t, type=Instrument) for t in opened.instruments)
+        }
+        self.recipe = msgspec.json.decode(opened.recipe)["live"]
+        self.kernel = self._kernel(opened)
+        self._started = False
+
+    def _kernel(self, opened: kinds.RunOpened) -> Kernel:
+        wanted = tuple(msgspec.convert(w, Wanted) for w in self.recipe["subscriptions"])
+        first = self.recording[0]
+        setup = Setup(
+            strategy=self.strategy,
+            sources=sources(self.recipe["feed"]["adapter"], wanted, self.instruments),
+            instruments=self.instruments,
+            account=self.recipe["account"],
+            currency=opened.currency,
+            session=self.recipe["session"],
+            start=first.ts_event,
+            replayed=True,
+            serial=True,
+        )
+        kernel = Kernel(setup, self.made.extend, self._failed)
+        kernel.stamps = kernel.inputs.stamps = Forced(first.ts_event)
+        return kernel
+
+    def _failed(self, error: BaseException) -> None:
+        self.error = error
+
+    async def play(self) -> Recording:
+        """Hand everything over; return the new tape, up to where it may have parted."""
+        try:
+            for item in self._items():
+                if isinstance(item, Row):
+                    await self._row(item)
+                elif not await self._event(item):
+                    break
+        finally:
+            await self.kernel.stop() if self._started else None
+        self.kernel.recorder.flush()
+        return Recording.of(self.made)
+
+    def _items(self) -> Iterator[Row | Event]:
+        """Yield rows and events in the order in which they were dealt with."""
+        rows = iter(self.rows)
+        row = next(rows, None)
+        for event in self.recording:
+            while row is not None and row.stamp <= event.ts_init:
+                yield row
+                row = next(rows, None)
+            yield event
+        while row is not None:
+            yield row
+            row = next(rows, None)
+
+    async def _row(self, item: Row) -> None:
+        await self._begin()
+        self._stamp(item.stamp)
+        self.kernel.row(item.row)
+        await self._quiet()
+
+    async def _event(self, event: Event) -> bool:
+        """Hand an input over, or see that what is derived was made; False where tapes part."""
+        kernel = self.kernel
+        if kernel.recorder.count >= event.seq:
+            return True  # it was made anew already
+        if not self._given(event):
+            await self._begin()
+            await self._until(lambda: kernel.recorder.count >= event.seq)
+            return kernel.recorder.count >= event.seq
+        if kernel.recorder.count < event.seq - 1:
+            return False
+        await self._give(event)
+        return True
+
+    def _given(self, event: Event) -> bool:
+        fact = event.fact
+        if event.stream.startswith(VERBATIM):
+            return True
+        derived = (
+            kinds.OrderInitialized, kinds.OrderPendingUpdate, kinds.OrderPendingCancel,
+            kinds.OrderEmulated, kinds.OrderReleased,
+        )  # fmt: skip
+        if isinstance(fact, kinds.OrderInitialized) and fact.strategy == "EXTERNAL":
+            return True
+        return isinstance(fact, kinds.OrderFact) and not isinstance(fact, derived)
+
+    async def _give(self, event: Event) -> None:
+        fact, kernel = event.fact, self.kernel
+        if isinstance(fact, kinds_live.SessionMoved) and fact.state == "running":
+            await self._begin()
+        self._stamp(event.ts_init)
+        if isinstance(fact, kinds.OrderFact):
+            await self._order(event, fact)
+        elif isinstance(fact, kinds_live.TimerFired):
+            timer = kernel.timers.fire(fact.name)
+            if timer is None:
+                raise RunError(f"timer {fact.name} came due and is not set in the rerun")
+            kernel.call(lambda: kernel.fire(fact.name, timer.call))
+        else:
+            kernel.now = event.ts_init
+            kernel.recorder.note(fact, event.ts_event, event.stream, event.cause, event.lineage)
+        if self._started:
+            await self._quiet()
+
+    async def _order(self, event: Event, fact: kinds.OrderFact) -> None:
+        kernel, name = self.kernel, fact.client_order_id
+        known = self._started and name in kernel.bridge.orders
+        if isinstance(fact, SENT) and self._started:
+            bridge = kernel.bridge
+            await self._until(lambda: name in bridge.came)
+            order = bridge.orders[name]
+            kernel.inputs.give(Input("event", lambda stamp: bridge.judge(order, stamp)))
+            return
+        report = report_of(fact, event.ts_event)
+        if not known or report is None or type(report) not in KINDS:
+            kernel.now = event.ts_init
+            kernel.recorder.tell(fact, event.ts_event, event.ts_init)
+            return
+        kernel.bridge.announce(name, report)
+
+    def _stamp(self, stamp: int) -> None:
+        stamps = self.kernel.stamps
+        assert isinstance(stamps, Forced)
+        stamps.say(stamp)
+
+    async def _begin(self) -> None:
+        if self._started:
+            return
+        self._started = True
+        before = self.recording[: self.kernel.recorder.count]
+        multipliers = {name: i.multiplier for name, i in self.instruments.items()}
+        Carried.of(before, multipliers).seed(self.kernel.exposure)
+        line: Any = _Durable()
+        venue: Any = _Nowhere(self.recipe["venue"]["adapter"])
+        kernel = self.kernel
+        nothing: Callable[..., str] = lambda *_: ""  # noqa: E731
+        ways = Ways(
+            venue=venue,
+            account=self.recipe["account"],
+            trader=self.recipe.get("trader", ""),
+            currency=Currency.from_str(self.recording.opened.currency),
+            recorded=lambda: kernel.recorder.count,
+            last_line=nothing,
+            halted=nothing,
+            changed=nothing,
+            unknown=lambda _: None,
+            unheard=self._unheard,
+            quiet=lambda: None,
+            moment=kernel.moment,
+        )
+        await kernel.start(Outbox(line), ways)
+
+    def _unheard(self, _report: ports.AnyReport) -> None:
+        """The engine refuses the same report again: it is told past it, as it was then."""
+        event = self.recording.seq(self.kernel.recorder.count + 1)
+        if isinstance(event.fact, kinds.OrderFact):
+            self.kernel.recorder.tell(event.fact, event.ts_event, event.ts_init)
+
+    async def _quiet(self) -> None:
+        """Wait until everything that an input led to was dealt with."""
+        kernel = self.kernel
+        await self._until(lambda: not len(kernel.inputs))
+        if kernel.commanded:
+            kernel.barrier()
+        await self._until(lambda: kernel.still)
+
+    async def _until(self, done: Callable[[], bool]) -> None:
+        for _ in range(int(WAIT_S / TURN_S)):
+            if done() or self.error is not None:
+                return
+            await asyncio.sleep(TURN_S if _ > 3 else 0)
+
+
+def report_of(fact: kinds.OrderFact, ts: int) -> ports.AnyReport | None:
+    """Return the report that a recorded order event was made of; None for our own events."""
+    venue_id = getattr(fact, "venue_order_id", "") or "UNKNOWN"
+    head = (fact.client_order_id, venue_id, fact.instrument, ts)
+    match fact:
+        case kinds.OrderAccepted():
+            return ports.Accepted(*head)
+        case kinds.OrderRejected():
+            return ports.Rejected(*head, fact.reason)
+        case kinds.OrderFilled():
+            return ports.Filled(
+                *head, fact.trade_id, fact.side, fact.quantity, fact.price, fact.commission,
+                fact.commission_currency, fact.liquidity, fact.account,
+            )  # fmt: skip
+        case kinds.OrderTriggered():
+            return ports.Triggered(*head)
+        case kinds.OrderUpdated():
+            return ports.Updated(*head, fact.quantity, fact.price, fact.trigger_price)
+        case kinds.OrderModifyRejected():
+            return ports.ModifyRejected(*head, fact.reason)
+        case kinds.OrderCanceled():
+            return ports.Canceled(*head)
+        case kinds.OrderCancelRejected():
+            return ports.CancelRejected(*head, fact.reason)
+        case kinds.OrderExpired():
+            return ports.Expired(*head)
+        case _:
+            return None
