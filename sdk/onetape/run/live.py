@@ -30,6 +30,7 @@ from onetape.run.carried import load
 from onetape.run.fence import Lease
 from onetape.run.folder import (
     CONTROL,
+    Endpoint,
     LiveSpec,
     Status,
     read_spec,
@@ -82,7 +83,7 @@ class _Process:
         try:
             strategy: Any = load(spec, self.folder)(**spec.params)
             lease = Lease(tape, spec.tape, spec.venue.adapter, spec.account, spec.session)
-            ends = venues.ends(spec.venue, spec.feed)
+            ends = (_end(venues.venue, spec.venue), _end(venues.feed, spec.feed))
             self.trader = trader = Trader(spec, tape, lease, ends, strategy, self.folder)
             return await self._trade(trader)
         finally:
@@ -135,6 +136,10 @@ class _Process:
         loop.add_signal_handler(signal.SIGTERM, trader.ended.set)
         with suppress(ValueError):  # only the main thread may
             signal.signal(signal.SIGUSR1, lambda *_: trader.halt_now("signal SIGUSR1"))
+
+
+def _end(make: Any, end: Endpoint) -> Any:
+    return make({**end.config, "venue": end.adapter})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onetape.errors import SettingsError
 from onetape.run.folder import Holding, Status, write_status
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class Telling:
             positions=tuple(held),
             realized=realized,
             unrealized=sum((h.unrealized or ZERO for h in held), ZERO),
-            equity=self._equity(),
+            equity=trader.equity(),
             currency=trader.spec.currency,
             feeds=trader.feeds(),
             venue_state=trader.venue_state,
@@ -91,11 +90,3 @@ class Telling:
             gained = None if mark is None else quantity * mark * multiplier - cost
             made.append(Holding(name, quantity, cost / (quantity * multiplier), mark, gained))
         return made
-
-    def _equity(self) -> Decimal | None:
-        if not self._trader.started:
-            return None
-        try:
-            return self._trader.kernel.host.worth.equity()
-        except (SettingsError, ArithmeticError):  # no rate for a currency, no price yet
-            return None

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from nautilus_trader.model import Currency
 
-from onetape.errors import NotReconciled, OnetapeError, RunError
+from onetape.errors import NotReconciled, OnetapeError, RunError, SettingsError
 from onetape.market.instruments import Instrument
 from onetape.run import ports
 from onetape.run.bridge import Ways
@@ -38,6 +38,11 @@ from onetape.tape.port import Tape
 
 CANCEL_S, FLAT_S, DRAIN_S = 10.0, 10.0, 2.0
 PAUSE_S = 0.01
+COUNTED = {
+    kinds.OrderSubmitted: "orders",
+    kinds.OrderFilled: "fills",
+    kinds.OrderDenied: "denied",
+}
 
 
 class Trader:
@@ -67,6 +72,8 @@ class Trader:
         self.line: Line
         self.outbox: Outbox
         self.carried: Carried
+        self._last: dict[str, ports.AnyRow] = {}
+        self._equity: Decimal | None = None
         self._early: list[ports.AnyReport | ports.VenueState] = []
         self.opened = self.started = False
         self.counts: Counter[str] = Counter()
@@ -129,7 +136,9 @@ class Trader:
     def _onward(self, events: list[Event]) -> None:
         self.line.take(events)
         for event in events:
-            self.carried.take(event.fact)
+            fact = event.fact
+            self.counts[COUNTED.get(type(fact), "events")] += 1
+            self.carried.take(fact)
 
     async def _reconciled(self, before: str) -> None:
         spec, kernel = self.spec, self.kernel
@@ -270,6 +279,8 @@ class Trader:
                 self.kernel.call(self._fed_out)
             return
         self._row_out = True
+        self._last[row.instrument] = row
+        self.counts["rows"] += 1
         self.kernel.row(row)
 
     def _fed_out(self) -> None:
@@ -379,8 +390,19 @@ class Trader:
 
     def mark(self, instrument: str) -> Decimal | None:
         """Return the last price of an instrument; None before the first."""
-        price = self.kernel.host.worth.last_price(instrument) if self.started else None
-        return price or None
+        row = self._last.get(instrument)
+        if row is None or isinstance(row, ports.Quote):
+            return None if row is None else (row.bid + row.ask) / 2
+        return row.price if isinstance(row, ports.Trade) else row.close
+
+    def equity(self) -> Decimal | None:
+        """Return what the account is worth in the session's currency; None while unknown."""
+        if self.started:
+            try:
+                self._equity = self.kernel.host.worth.equity()
+            except (SettingsError, ArithmeticError):  # no rate for a currency yet
+                self._equity = None
+        return self._equity
 
     def feeds(self) -> tuple[Any, ...]:
         """Return how each subscription is."""
@@ -436,7 +458,9 @@ class Trader:
                 kernel.call(self._flatten)
                 await self._until(self._flat, FLAT_S)
             await self._until(lambda: kernel.still, DRAIN_S)
+            self.equity()
             await kernel.stop()
+            self.started = False
         await _quietly(self.venue.disconnect())
         return "failed" if self.error else "stopped"
 
