@@ -20,11 +20,13 @@ from nautilus_trader.model import Currency
 from onetape.errors import RunError
 from onetape.market.instruments import Instrument
 from onetape.run import ports
+from onetape.run.approval import Who
 from onetape.run.bridge import KINDS, Ways
 from onetape.run.carry import Carried
 from onetape.run.folder import Wanted
 from onetape.run.inputs import Input, Stamps
 from onetape.run.kernel import Kernel, Setup
+from onetape.run.live_gate import LastLine, gate_of
 from onetape.run.outbox import Outbox
 from onetape.run.sitting import sources
 from onetape.tape import kinds, kinds_live
@@ -101,6 +103,10 @@ class Script:
     def _kernel(self, opened: kinds.RunOpened) -> Kernel:
         wanted = tuple(msgspec.convert(w, Wanted) for w in self.recipe["subscriptions"])
         first = self.recording[0]
+        who = Who(*(self.recipe.get(name, "") for name in ("account", "trader", "desk")))
+        self.gate, self._market = gate_of(
+            self.recipe["limits"], who, opened.currency, self.instruments
+        )
         setup = Setup(
             strategy=self.strategy,
             sources=sources(self.recipe["feed"]["adapter"], wanted, self.instruments),
@@ -111,10 +117,16 @@ class Script:
             start=first.ts_event,
             replayed=True,
             serial=True,
+            gate=self.gate,
         )
         kernel = Kernel(setup, self.made.extend, self._failed)
+        kernel.attached = self._attached
+        self.last_line = LastLine(self.gate, kernel)
         kernel.stamps = kernel.inputs.stamps = Forced(first.ts_event)
         return kernel
+
+    def _attached(self, host: Any) -> None:
+        self._market.host = host
 
     def _failed(self, error: BaseException) -> None:
         self.error = error
@@ -233,9 +245,9 @@ class Script:
             trader=self.recipe.get("trader", ""),
             currency=Currency.from_str(self.recording.opened.currency),
             recorded=lambda: kernel.recorder.count,
-            last_line=nothing,
+            last_line=self.last_line.may,
             halted=nothing,
-            changed=nothing,
+            changed=self.last_line.changed,
             unknown=lambda _: None,
             unheard=self._unheard,
             quiet=lambda: None,

@@ -51,7 +51,10 @@ class Asked:
 
     def _halt(self, args: dict[str, Any]) -> dict[str, Any]:
         scope = str(args.get("scope") or f"account:{self._trader.spec.account}")
-        self._trader.move(scope, "HALTED", str(args.get("reason", "")), _who(args))
+        reason = str(args.get("reason", "")) or "asked at its door"
+        self._trader.halt_now(reason)
+        if self._trader.started:
+            self._trader.hear(kinds_live.RiskMoved(scope, "HALTED", reason, _who(args)))
         return {"halted": scope}
 
     def _resume(self, _args: dict[str, Any]) -> dict[str, Any]:

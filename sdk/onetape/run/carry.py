@@ -20,6 +20,7 @@ from onetape.tape.event import Event
 from onetape.tape.kinds_live import AccountCarried
 
 ZERO = Decimal(0)
+REMEMBERED = 100_000  # trades, so that one can be taken back
 ENDED = (kinds.OrderCanceled, kinds.OrderExpired, kinds.OrderRejected, kinds.OrderDenied)
 
 
@@ -63,6 +64,8 @@ class Carried:
         self.stakes: dict[tuple[str, str], Stake] = {}  # (instrument, strategy)
         self.working: dict[str, Working] = {}
         self.trades: dict[str, kinds.OrderFilled] = {}
+        self.whose: dict[str, str] = {}  # the strategy of orders that traded
+        self.over: dict[str, type] = {}  # how orders ended that did not fill
         self.first = 0  # ns UTC of the first event
         self._multipliers = multipliers
 
@@ -95,6 +98,9 @@ class Carried:
                 self._void(fact)
             case kinds.OrderFact() if isinstance(fact, ENDED):
                 self.working.pop(fact.client_order_id, None)
+                self.over[fact.client_order_id] = type(fact)
+                while len(self.over) > REMEMBERED:
+                    del self.over[next(iter(self.over))]
             case _:
                 pass
 
@@ -102,6 +108,11 @@ class Carried:
         """Book a fill, or take it back with `sign` -1."""
         if sign > 0:
             self.trades[fact.trade_id] = fact
+            self.whose[fact.client_order_id] = fact.strategy
+            while len(self.trades) > REMEMBERED:
+                del self.trades[next(iter(self.trades))]
+            while len(self.whose) > REMEMBERED:
+                del self.whose[next(iter(self.whose))]
         size = (fact.quantity if fact.side == "BUY" else -fact.quantity) * sign
         value = fact.price * self._multipliers.get(fact.instrument, Decimal(1))
         self.stake(fact.instrument, fact.strategy).book(size, value)
@@ -113,6 +124,10 @@ class Carried:
             known.filled += fact.quantity * sign
             if known.filled >= known.quantity:
                 del self.working[fact.client_order_id]
+
+    def knows(self, client_order_id: str) -> bool:
+        """Say whether the beginning of an order was seen."""
+        return client_order_id in self.working or client_order_id in self.whose
 
     def stake(self, instrument: str, strategy: str) -> Stake:
         """Return what a strategy holds of an instrument."""

@@ -27,9 +27,9 @@ from onetape.run.commands import Traded
 from onetape.run.feed import Source
 from onetape.run.host import Host, Stage
 from onetape.run.inputs import Input, Inputs, Stamps
+from onetape.run.live_recorder import GatedRecorder
 from onetape.run.opening import CALCULATION, identity, params_in
 from onetape.run.outbox import Outbox
-from onetape.run.recorder import Recorder
 from onetape.run.timers import LiveClock, Timers, time_event
 from onetape.run.wire import Rows
 from onetape.tape import kinds, kinds_live
@@ -74,7 +74,8 @@ class Kernel:
         self.now = setup.start
         self.stamps = Stamps(setup.replayed, setup.start)
         self.inputs = Inputs(self.stamps, 1) if setup.serial else Inputs(self.stamps)
-        self.recorder = Recorder(setup.account, onward, self._times)
+        self.recorder = GatedRecorder(setup.account, onward, self._times)
+        self.recorder.gate = setup.gate
         self.exposure = Exposure()
         self.timers = Timers()
         self.commanded = False  # the strategy gave a command that may not have come through yet
@@ -82,6 +83,8 @@ class Kernel:
         self.done: Callable[[], None] = _still  # told when something was dealt with
         self.bridge: Bridge
         self.host: Host
+        self.started = False
+        self.name = ""  # the strategy's, as it stands on the tape
         self._node: Any = None
         self._handle: Any = None
         self._running: asyncio.Future[None] | None = None
@@ -134,6 +137,7 @@ class Kernel:
             setattr(strategy, name, self._counted(getattr(strategy, name)))
         self.host = Host(strategy, self._stage(), identity(strategy)[0], params_in(strategy))
         self.host.attach()
+        self.attached(self.host)
         self._watch(strategy)
         self._node = self._built(strategy)
         self._handle = self._node.handle()
@@ -142,6 +146,7 @@ class Kernel:
             async with asyncio.timeout(START_S):
                 while not self._up():
                     await asyncio.sleep(0.002)
+            self.started, self.name = True, self.host.name
         except TimeoutError:
             raise RunError(f"the engine's node did not come up in {START_S:.0f} s") from None
 
@@ -238,6 +243,7 @@ class Kernel:
         self.bridge.data._handle_data(self._rows(row, stamp))
         return True
 
+    attached: Callable[[Host], None] = staticmethod(lambda _host: None)
     kept: Callable[[ports.AnyRow, int], None] = staticmethod(lambda _row, _stamp: None)
 
     def due(self, at: int = 0) -> None:
@@ -292,7 +298,7 @@ class Kernel:
         node, self._node = self._node, None
         if node is None:
             return
-        self.inputs.stopped = True
+        self.inputs.stopped, self.started = True, False
         self._handle.stop()
         if self._running is not None:
             await self._running

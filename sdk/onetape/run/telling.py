@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onetape.run.folder import Holding, Status, write_status
+from onetape.run.folder import FeedHealth, Holding, Status, write_status
 
 if TYPE_CHECKING:
     from onetape.run.trader import Trader
@@ -65,7 +65,7 @@ class Telling:
             unrealized=sum((h.unrealized or ZERO for h in held), ZERO),
             equity=trader.equity(),
             currency=trader.spec.currency,
-            feeds=trader.feeds(),
+            feeds=self._feeds(),
             venue_state=trader.venue_state,
             gate_state=trader.gate_state(),
             denied=counts["denied"],
@@ -73,6 +73,12 @@ class Telling:
             error=trader.error,
             last_event_seq=trader.kernel.recorder.count,
             attempt=self._attempt,
+        )
+
+    def _feeds(self) -> tuple[FeedHealth, ...]:
+        return tuple(
+            FeedHealth(one.instrument, one.data, one.state, one.age_ns / 1e9, one.rows)
+            for one in self._trader.health.states()
         )
 
     def _holdings(self) -> list[Holding]:

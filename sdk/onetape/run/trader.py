@@ -19,30 +19,36 @@ from typing import Any
 import msgspec
 from nautilus_trader.model import Currency
 
-from onetape.errors import NotReconciled, OnetapeError, RunError, SettingsError
+from onetape.errors import OnetapeError, RunError, SettingsError
 from onetape.market.instruments import Instrument
 from onetape.run import ports
+from onetape.run.approval import Who
 from onetape.run.bridge import Ways
 from onetape.run.carry import Carried
 from onetape.run.fence import Lease, stream_of
 from onetape.run.folder import LiveSpec
+from onetape.run.gated import RowMarket
+from onetape.run.handover import Handover
+from onetape.run.health import Health
+from onetape.run.hearing import Hearing
+from onetape.run.keep import Keep
 from onetape.run.kernel import Kernel, Setup
 from onetape.run.line import Line
+from onetape.run.live_gate import LastLine, gate_of
 from onetape.run.outbox import Outbox
-from onetape.run.reconcile import Outcome, reconcile
 from onetape.run.sitting import opened, sources
-from onetape.run.wire import EXTERNAL, external, fact_of_report
 from onetape.tape import kinds, kinds_live
 from onetape.tape.event import Event
 from onetape.tape.port import Tape
 
 CANCEL_S, FLAT_S, DRAIN_S = 10.0, 10.0, 2.0
-PAUSE_S = 0.01
+PAUSE_S, TICK_S = 0.01, 0.1
 COUNTED = {
     kinds.OrderSubmitted: "orders",
     kinds.OrderFilled: "fills",
     kinds.OrderDenied: "denied",
 }
+DENY = "deny"
 
 
 class Trader:
@@ -57,8 +63,7 @@ class Trader:
         strategy: Any,
         folder: Path | None = None,
     ) -> None:
-        self.folder = folder
-        self.spec, self.tape, self.lease = spec, tape, lease
+        self.spec, self.tape, self.lease, self.folder = spec, tape, lease, folder
         self.venue, self.feed = ends
         self.strategy = strategy
         self.stream = stream_of(spec.session)
@@ -68,20 +73,25 @@ class Trader:
         self.venue_state = "disconnected"
         self.instruments: dict[str, Instrument] = {}
         self.moved: Callable[[], None] = lambda: None  # told when the state changed
+        self.opened = False  # its first word is on the tape
+        self.halted = ""  # why nothing may leave any more; set from anywhere, at once
+        self.counts: Counter[str] = Counter()
+        self.health = Health(self.feed.name, replayed=self.feed.replayed)
         self.kernel: Kernel
         self.line: Line
         self.outbox: Outbox
         self.carried: Carried
+        self.hearing: Hearing
+        self.last_line: LastLine
+        self._market: RowMarket
+        self._keep: Keep | None = None
+        self._early: list[ports.AnyReport | ports.VenueState] = []
         self._last: dict[str, ports.AnyRow] = {}
         self._equity: Decimal | None = None
-        self._early: list[ports.AnyReport | ports.VenueState] = []
-        self.opened = self.started = False
-        self.counts: Counter[str] = Counter()
-        self.fenced = True
         self._feed_now = 0  # what time a replayed feed says it is
         self._row_out = False  # a paced feed waits for us to be done with its row
         self._asking = False
-        self._multipliers: dict[str, Decimal] = {}
+        self._ticking: asyncio.Task[None] | None = None
 
     # -- start
 
@@ -91,9 +101,10 @@ class Trader:
         await self.venue.connect(self._report)
         await self.feed.connect(self._fed)
         self.instruments = await self._known()
-        self._multipliers = {name: i.multiplier for name, i in self.instruments.items()}
         self._open()
-        await self._reconciled(before)
+        self.to("reconciling")
+        handover = Handover(self.spec, self.tape, self.venue, self.instruments)
+        await handover.take(before, self.kernel, self.hearing, self.carried)
         await self._start()
 
     async def _known(self) -> dict[str, Instrument]:
@@ -110,121 +121,47 @@ class Trader:
         return known
 
     def _open(self) -> None:
-        spec, feed = self.spec, self.feed
+        spec, feed, instruments = self.spec, self.feed, self.instruments
         start = self._feed_now - 1 if feed.replayed else time.time_ns()
+        who = Who(spec.account, spec.trader, spec.desk)
+        gate, self._market = gate_of(spec.limits, who, spec.currency, instruments)
         setup = Setup(
             strategy=self.strategy,
-            sources=sources(spec.feed.adapter, spec.subscriptions, self.instruments),
-            instruments=self.instruments,
+            sources=sources(spec.feed.adapter, spec.subscriptions, instruments),
+            instruments=instruments,
             account=spec.account,
             currency=spec.currency,
-            session=self.spec.session,
+            session=spec.session,
             start=max(start, 1),
             replayed=feed.replayed,
+            gate=gate,
         )
         self.line = Line(self.tape, self.stream, spec.book, self._tape_moved)
-        self.kernel = Kernel(setup, self._onward, self._failed)
-        self.kernel.done = self.quiet
-        self.carried = Carried(self._multipliers)
-        self.kernel.note(opened(spec, self.strategy, self.instruments), "run")
-        self.kernel.note(
-            kinds.AccountOpened(spec.account, "margin", spec.currency), f"account/{spec.account}"
-        )
+        self.kernel = kernel = Kernel(setup, self._onward, self._failed)
+        kernel.attached = self._attached
+        kernel.done, kernel.kept = self.quiet, self._kept
+        self.last_line = LastLine(gate, kernel)
+        self.carried = Carried({name: i.multiplier for name, i in instruments.items()})
+        self.hearing = Hearing(kernel, self.carried, spec.account, instruments)
+        if self.folder is not None and spec.catalog:
+            self._keep = Keep(self.folder, spec.session, feed.name, instruments.values())
+        kernel.note(opened(spec, self.strategy, instruments), "run")
+        account = kinds.AccountOpened(spec.account, "margin", spec.currency)
+        kernel.note(account, f"account/{spec.account}")
         self.opened = True
         self.to("starting")
+
+    def _attached(self, host: Any) -> None:
+        self._market.host = host
 
     def _onward(self, events: list[Event]) -> None:
         self.line.take(events)
         for event in events:
             fact = event.fact
             self.counts[COUNTED.get(type(fact), "events")] += 1
+            if isinstance(fact, kinds_live.RiskDecided) and fact.verdict == DENY:
+                self.counts["denied"] += 1
             self.carried.take(fact)
-
-    async def _reconciled(self, before: str) -> None:
-        spec, kernel = self.spec, self.kernel
-        self.to("reconciling")
-        ours = self._before(before)
-        currencies = {name: i.currency for name, i in self.instruments.items()}
-        outcome = await reconcile(self.venue, spec.account, ours, currencies)
-        await self._take_over(before, ours)
-        for one in outcome.said:
-            kernel.recorder.tell(one.fact, one.ts or kernel.now, kernel.now)
-        for found in outcome.breaks:
-            kernel.note(found, "recon")
-            if found.break_id in spec.accept:
-                accepted = kinds_live.BreakAccepted(found.break_id, spec.trader, "accept=")
-                kernel.note(accepted, "input/accepted")
-        counts = (*outcome.counts, len(outcome.breaks))
-        kernel.note(kinds_live.Reconciled(self.venue.name, spec.account, *counts), "recon")
-        kernel.recorder.flush()
-        self._refuse(outcome)
-        self._seed(ours)
-        if spec.on_restart == "cancel":
-            await self._cancel_left(outcome.working)
-
-    def _before(self, stream: str) -> Carried:
-        """Return what the session before left, with the terms of orders from before it."""
-        ours = Carried(self._multipliers)
-        if not stream or not self.tape.version(stream):
-            return ours
-        for event in self.tape.recording(stream):
-            ours.first = ours.first or event.ts_event
-            ours.take(event.fact)
-            carried = event.fact
-            if isinstance(carried, kinds_live.AccountCarried) and carried.orders:
-                older = self._before(carried.session)
-                ours.first = min(ours.first, older.first or ours.first)
-                ours.working |= {k: v for k, v in older.working.items() if k in carried.orders}
-        return ours
-
-    async def _take_over(self, before: str, ours: Carried) -> None:
-        """Say what the account begins with: what was carried, or what the venue says at first."""
-        spec, kernel = self.spec, self.kernel
-        if ours.cash or ours.stakes:
-            carried = ours.carry(spec.account, self.venue.name, before)
-            kernel.note(carried, f"account/{spec.account}")
-            return
-        for cash in await self.venue.cash(spec.account):
-            fact = kinds.CashDeposited(spec.account, cash.currency, cash.total)
-            kernel.note(fact, f"account/{spec.account}", 1)
-            ours.take(fact)
-
-    def _refuse(self, outcome: Outcome) -> None:
-        open_breaks = [b for b in outcome.breaks if b.break_id not in self.spec.accept]
-        if not open_breaks:
-            return
-        told = "; ".join(f"{b.break_id}: {b.ours} here, {b.theirs} there" for b in open_breaks)
-        names = ", ".join(repr(b.break_id) for b in open_breaks)
-        raise NotReconciled(
-            f"our books and {self.venue.name} differ for account {self.spec.account}: {told}. "
-            f"Nothing was started. Find out why; accept=[{names}] takes them as they are",
-            open_breaks,
-        )
-
-    def _seed(self, ours: Carried) -> None:
-        ours.seed(self.kernel.exposure)
-        for name, known in ours.working.items():
-            self.carried.working.setdefault(name, known)
-
-    async def _cancel_left(self, working: list[ports.OrderStatus]) -> None:
-        """Cancel what an earlier session left working, and wait until the venue has."""
-        left = [o for o in working if o.client_order_id in self.carried.working]
-        left = [o for o in left if self._whose(o.client_order_id) != EXTERNAL]
-        for order in left:
-            named = (order.client_order_id, order.venue_order_id, order.instrument)
-            self.venue.cancel(ports.CancelOrder(*named))
-        until = time.monotonic() + CANCEL_S
-        while any(o.client_order_id in self.carried.working for o in left):
-            if time.monotonic() > until:
-                still = [
-                    o.client_order_id for o in left if o.client_order_id in self.carried.working
-                ]
-                raise RunError(
-                    f"the venue does not say that it canceled {', '.join(still)}, left by the "
-                    "session before; cancel them there, or start with on_restart='keep'"
-                )
-            await asyncio.sleep(PAUSE_S)
-            self._take_early()
 
     async def _start(self) -> None:
         kernel, spec = self.kernel, self.spec
@@ -235,20 +172,21 @@ class Trader:
             trader=spec.trader,
             currency=Currency.from_str(spec.currency),
             recorded=self._recorded,
-            last_line=self._last_line,
+            last_line=self.last_line.may,
             halted=self._halted,
-            changed=lambda _order, _command: "",
-            unknown=self._unknown,
-            unheard=self._unheard,
+            changed=self.last_line.changed,
+            unknown=self.hearing.unknown,
+            unheard=self.hearing.unheard,
             quiet=self.quiet,
             moment=kernel.moment,
         )
         await kernel.start(self.outbox, ways)
-        self.started = True
         self._take_early()
         for wanted in spec.subscriptions:
             one = ports.Subscription(wanted.instrument, wanted.data, wanted.step)
+            self.health.watch(one, kernel.now)
             await self.feed.subscribe(one)
+        self._ticking = asyncio.create_task(self._tick())
         self.to("running")
         await self.feed.begin()
 
@@ -258,23 +196,39 @@ class Trader:
         """Come to a state, and say so."""
         self.state, self.detail = state, detail
         self.kernel.note(kinds_live.SessionMoved(state, detail), "session")
-        self.kernel.recorder.flush()
+        self._recorded()
         self.line.send()
         self.moved()
+
+    async def _tick(self) -> None:
+        """Look at what no row brings: silence, timers, data that waits to be written."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = self.kernel.stamps.peek()
+            self._judge(now)
+            if not self.feed.replayed:
+                while (due := self.kernel.timers.next) is not None and due <= now:
+                    self.kernel.due()
+            if self._keep is not None:
+                self._keep.tick(now)
+            self.line.send()
+
+    def _judge(self, now: int) -> None:
+        for moved in self.health.tick(now):
+            self.kernel.call(lambda moved=moved: self.kernel.note(moved, "input/feed"))
 
     def _recorded(self) -> int:
         self.kernel.recorder.flush()
         return self.kernel.recorder.count
 
-    def _last_line(self, order: Any) -> str:
-        return ""
-
     def _halted(self, order: Any) -> str:
-        return ""
+        return self.halted or self.last_line.halted(order)
 
     def _fed(self, row: ports.AnyRow | ports.FeedSignal) -> None:
         if isinstance(row, ports.FeedSignal):
             self._feed_now = row.ts_event
+            if self.opened and self.health.signal(row, self.kernel.stamps.peek()):
+                self._judge(self.kernel.stamps.peek())
             if row.signal == "ended":
                 self.kernel.call(self._fed_out)
             return
@@ -282,6 +236,12 @@ class Trader:
         self._last[row.instrument] = row
         self.counts["rows"] += 1
         self.kernel.row(row)
+
+    def _kept(self, row: ports.AnyRow, stamp: int) -> None:
+        if self._keep is not None:
+            self._keep.take(row, stamp)
+        if self.health.take(row, stamp):
+            self._judge(stamp)
 
     def _fed_out(self) -> None:
         self.detail = "the replayed day has ended"
@@ -300,10 +260,8 @@ class Trader:
         for report in early:
             if isinstance(report, ports.VenueState):
                 self._venue_moved(report)
-            elif self.started:
-                self.kernel.bridge.take(report)
             else:
-                self._unknown(report)
+                self.kernel.bridge.take(report)
 
     def _venue_moved(self, moved: ports.VenueState) -> None:
         self.venue_state = moved.state
@@ -324,69 +282,12 @@ class Trader:
         if not kernel.commanded:
             self._asking = False
 
-    # -- reports past the engine
-
-    def _whose(self, name: str) -> str:
-        known = self.carried.working.get(name)
-        if known is not None:
-            return known.order.strategy
-        return self.kernel.host.name if name in self.kernel.bridge.orders else EXTERNAL
-
-    def _unknown(self, report: ports.AnyReport) -> None:
-        """Record a report of an order that the engine does not hold: nothing is dropped."""
-        name = report.client_order_id or f"EXT-{report.venue_order_id}"
-        if name not in self.carried.working and isinstance(report, ports.Accepted | ports.Filled):
-            self._tell(external(_guessed(report, self.spec.account)), report.ts_event)
-        self._unheard(report)
-
-    def _unheard(self, report: ports.AnyReport) -> None:
-        name = report.client_order_id
-        currency = self.instruments[report.instrument].currency
-        whose = self._whose(name) if self.started else self._whose_early(name)
-        fact = fact_of_report(report, whose, self.spec.account, currency)
-        if fact is not None:
-            self._tell(fact, report.ts_event)
-        elif isinstance(report, ports.Corrected):
-            self._corrected(report, whose)
-
-    def _whose_early(self, name: str) -> str:
-        known = self.carried.working.get(name)
-        return known.order.strategy if known is not None else EXTERNAL
-
-    def _corrected(self, report: ports.Corrected, whose: str) -> None:
-        old = self.carried.trades.get(report.trade_id)
-        ids = (report.client_order_id, report.instrument, whose)
-        self._tell(kinds.OrderVoided(*ids, report.trade_id, "corrected"), report.ts_event)
-        if old is not None:
-            new = msgspec.structs.replace(
-                old,
-                trade_id=f"{report.trade_id}-C{report.ts_event}",
-                quantity=report.quantity,
-                price=report.price,
-            )
-            self._tell(new, report.ts_event)
-
-    def _tell(self, fact: kinds.OrderFact, ts: int) -> None:
-        kernel = self.kernel
-        before = (
-            self.carried.trades.get(fact.trade_id) if isinstance(fact, kinds.OrderVoided) else None
-        )
-        kernel.recorder.tell(fact, ts, kernel.now)
-        if isinstance(fact, kinds.OrderFilled):
-            self._move(fact, 1)
-        elif before is not None:
-            self._move(before, -1)
-        self.line.send()
-
-    def _move(self, fill: kinds.OrderFilled, sign: int) -> None:
-        exposure = self.kernel.exposure
-        size = (fill.quantity if fill.side == "BUY" else -fill.quantity) * sign
-        exposure.filled(fill.client_order_id, (fill.strategy, fill.instrument), size)
-        value = fill.price * self._multipliers.get(fill.instrument, Decimal(1))
-        exposure.paid(fill.currency, size * value)
-        exposure.paid(fill.commission_currency, fill.commission * sign)
-
     # -- what is looked at
+
+    @property
+    def started(self) -> bool:
+        """Whether its strategy runs."""
+        return self.opened and self.kernel.started
 
     def mark(self, instrument: str) -> Decimal | None:
         """Return the last price of an instrument; None before the first."""
@@ -404,15 +305,11 @@ class Trader:
                 self._equity = None
         return self._equity
 
-    def feeds(self) -> tuple[Any, ...]:
-        """Return how each subscription is."""
-        return ()
-
     def gate_state(self) -> str:
-        """Return the trading state of the account."""
-        return "ACTIVE"
+        """Return the trading state that its orders are under."""
+        return "HALTED" if self.halted else self.last_line.standing()
 
-    # -- what persons say
+    # -- what persons and the tape say
 
     def person(self, side: str, said: dict[str, Any]) -> str:
         """Send a person's order, through the same door as any other."""
@@ -421,18 +318,24 @@ class Trader:
 
     def cancel(self, named: str) -> None:
         """Cancel one order by its id, or "all"."""
-        for order in self._open_orders():
+        for order in self.kernel.bridge.working():
             if named in ("all", str(order.client_order_id)):
                 self.kernel.bridge.cancel(order.client_order_id, order.instrument_id)
 
-    def move(self, scope: str, state: str, reason: str, who: str) -> None:
-        """Come to a trading state, on the tape's or a person's word."""
+    def hear(self, fact: kinds.Fact) -> None:
+        """Follow the tape's control streams: states, limits, kills, overrides."""
+        self.kernel.call(lambda: self.kernel.note(fact, "input/risk"))
 
     def halt_now(self, why: str) -> None:
         """Let no order leave from here on; may be called from a signal handler."""
+        self.halted = why
 
     def fence(self, held: bool) -> None:
-        """Learn whether the lease is held."""
+        """Learn whether the lease is held: without it nothing leaves."""
+        if not held and not self.halted:
+            self.halted = "the lease of the account is not held"
+        elif held and self.halted.startswith("the lease"):
+            self.halted = ""
 
     # -- trouble
 
@@ -452,16 +355,18 @@ class Trader:
         self.to("stopping", self.detail)
         await _quietly(self.feed.disconnect())
         if self.started:
-            kernel.call(self._cancel_ours)
-            await self._until(lambda: not self._open_orders(), CANCEL_S)
+            kernel.call(lambda: self.cancel("all"))
+            await self._until(lambda: not kernel.bridge.working(), CANCEL_S)
             if self.flatten:
                 kernel.call(self._flatten)
                 await self._until(self._flat, FLAT_S)
             await self._until(lambda: kernel.still, DRAIN_S)
             self.equity()
             await kernel.stop()
-            self.started = False
+        if self._ticking is not None:
+            self._ticking.cancel()
         await _quietly(self.venue.disconnect())
+        await asyncio.to_thread(self._keep_data)
         return "failed" if self.error else "stopped"
 
     async def close(self, state: str) -> None:
@@ -469,16 +374,21 @@ class Trader:
         self.to(state, self.error or self.detail)
         status = "failed" if self.error else "completed"
         self.kernel.note(kinds.RunClosed(status, self.error), "run")
-        self.kernel.recorder.flush()
+        self._recorded()
         await self.line.close()
         self.lease.release()
 
-    def _open_orders(self) -> list[Any]:
-        return self.kernel.bridge.working()
+    def _keep_data(self) -> None:
+        if self._keep is None:
+            return
+        from onetape.market.catalog import Catalog
 
-    def _cancel_ours(self) -> None:
-        for order in self._open_orders():
-            self.kernel.bridge.cancel(order.client_order_id, order.instrument_id)
+        try:
+            for kept in self._keep.close(Catalog(self.spec.catalog)):
+                self.kernel.note(kept, "data")
+        except (OnetapeError, OSError) as err:  # the rows stay in the folder, for `recover`
+            alert = f"the day's data could not be put into {self.spec.catalog}: {err}"
+            self.kernel.note(kinds_live.RiskAlert("data", "warning", "session", alert), "data")
 
     def _flatten(self) -> None:
         for name in self.instruments:
@@ -486,23 +396,12 @@ class Trader:
 
     def _flat(self) -> bool:
         held = self.kernel.exposure.held
-        return not any(q for (who, _), q in held.items() if who == self.kernel.host.name)
+        return not any(q for (who, _), q in held.items() if who == self.kernel.name)
 
     async def _until(self, done: Callable[[], bool], seconds: float) -> None:
         until = time.monotonic() + seconds
         while not done() and time.monotonic() < until:
             await asyncio.sleep(PAUSE_S)
-
-
-def _guessed(report: ports.Accepted | ports.Filled, account: str) -> ports.OrderStatus:
-    """Return what can be said of an order that a report is the first word of."""
-    side, size = ("BUY", Decimal(0))
-    if isinstance(report, ports.Filled):
-        side, size = report.side, report.quantity
-    return ports.OrderStatus(
-        report.client_order_id, report.venue_order_id, account, report.instrument, side, "MARKET",
-        "ACCEPTED", size, Decimal(0), ts_event=report.ts_event,
-    )  # fmt: skip
 
 
 async def _quietly(closing: Any) -> None:

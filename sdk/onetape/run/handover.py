@@ -1,0 +1,143 @@
+# pyright: standard
+"""Handover: what a session takes over of its account before its strategy starts.
+
+The session before it left a stream; the venue says what it knows; both are reconciled. What fits
+is taken over, what was missing is booked, what does not fit stops the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from onetape.errors import NotReconciled, RunError
+from onetape.market.instruments import Instrument
+from onetape.run import ports
+from onetape.run.carry import Carried
+from onetape.run.folder import LiveSpec
+from onetape.run.hearing import Hearing
+from onetape.run.kernel import Kernel
+from onetape.run.reconcile import Outcome, reconcile
+from onetape.run.wire import EXTERNAL
+from onetape.tape import kinds, kinds_live
+from onetape.tape.port import Tape
+
+CANCEL_S = 10.0
+PAUSE_S = 0.01
+
+
+class Handover:
+    """One session's beginning; `working` is what still works at the venue afterwards."""
+
+    def __init__(
+        self,
+        spec: LiveSpec,
+        tape: Tape,
+        venue: ports.Venue,
+        instruments: dict[str, Instrument],
+    ) -> None:
+        self._spec, self._tape, self._venue = spec, tape, venue
+        self._instruments = instruments
+        self._multipliers = {name: i.multiplier for name, i in instruments.items()}
+
+    def before(self, stream: str) -> Carried:
+        """Return what the session before left, with the terms of orders from before it."""
+        ours = Carried(self._multipliers)
+        if not stream or not self._tape.version(stream):
+            return ours
+        for event in self._tape.recording(stream):
+            ours.first = ours.first or event.ts_event
+            fact = event.fact
+            ours.take(fact)
+            if isinstance(fact, kinds_live.AccountCarried) and fact.orders:
+                older = self.before(fact.session)
+                ours.first = min(ours.first, older.first or ours.first)
+                ours.working |= {k: v for k, v in older.working.items() if k in fact.orders}
+        return ours
+
+    async def take(self, stream: str, kernel: Kernel, hearing: Hearing, carried: Carried) -> None:
+        """Reconcile with the venue and take over what fits.
+
+        Raises NotReconciled for breaks that were not accepted, VenueUnavailable where the venue
+        does not say, RunError where it does not cancel what was left working.
+        """
+        spec, account = self._spec, self._spec.account
+        ours = self.before(stream)
+        await self._begin(stream, ours, kernel)
+        currencies = {name: i.currency for name, i in self._instruments.items()}
+        if stream:
+            for name, known in ours.working.items():
+                carried.working.setdefault(name, known)
+        outcome = await reconcile(self._venue, account, ours, currencies)
+        for one in outcome.said:
+            kernel.recorder.tell(one.fact, one.ts or kernel.now, kernel.now)
+        for found in outcome.breaks:
+            kernel.note(found, "recon")
+            if found.break_id in spec.accept:
+                who = spec.trader or "whoever started it"
+                accepted = kinds_live.BreakAccepted(found.break_id, who, "accept=")
+                kernel.note(accepted, "recon")
+        counts = (*outcome.counts, len(outcome.breaks))
+        kernel.note(kinds_live.Reconciled(self._venue.name, account, *counts), "recon")
+        kernel.recorder.flush()
+        self._refuse(outcome)
+        ours.seed(kernel.exposure)
+        if spec.on_restart == "cancel":
+            await self._cancel(outcome.working, carried, hearing)
+
+    async def _begin(self, before: str, ours: Carried, kernel: Kernel) -> None:
+        """Say what the account begins with: what was carried, or what the venue says at first."""
+        spec, subject = self._spec, f"account/{self._spec.account}"
+        if ours.cash or ours.stakes:
+            carried = ours.carry(spec.account, self._venue.name, before)
+            kernel.note(carried, subject)
+            return
+        for cash in await self._venue.cash(spec.account):
+            fact = kinds.CashDeposited(spec.account, cash.currency, cash.total)
+            kernel.note(fact, subject, 1)
+            ours.take(fact)
+
+    def _refuse(self, outcome: Outcome) -> None:
+        spec = self._spec
+        left = [b for b in outcome.breaks if b.break_id not in spec.accept]
+        if not left:
+            return
+        told = "; ".join(f"{b.break_id}: {b.ours} here, {b.theirs} there" for b in left)
+        names = ", ".join(repr(b.break_id) for b in left)
+        raise NotReconciled(
+            f"our books and {self._venue.name} differ for account {spec.account}: {told}. "
+            f"Nothing was started. Find out why; accept=[{names}] takes them as they are",
+            left,
+        )
+
+    async def _cancel(
+        self, working: list[ports.OrderStatus], carried: Carried, hearing: Hearing
+    ) -> None:
+        """Cancel what an earlier session left working; go on once the venue says it is gone."""
+        left = [o for o in working if self._mine(o.client_order_id, carried)]
+        for order in left:
+            named = (order.client_order_id, order.venue_order_id, order.instrument)
+            self._venue.cancel(ports.CancelOrder(*named))
+        until = time.monotonic() + CANCEL_S
+        for order in left:
+            name = order.client_order_id
+            while name in carried.working:
+                await self._learn(name, hearing)
+                if name in carried.working and time.monotonic() > until:
+                    raise RunError(
+                        f"the venue does not say that it canceled {name}, left by the session "
+                        "before; cancel it there, or start with on_restart='keep'"
+                    )
+                await asyncio.sleep(PAUSE_S)
+
+    def _mine(self, name: str, carried: Carried) -> bool:
+        known = carried.working.get(name)
+        return known is not None and known.order.strategy != EXTERNAL
+
+    async def _learn(self, name: str, hearing: Hearing) -> None:
+        """Ask the venue for an order: its own report may come too, and is then a repeat."""
+        status = await self._venue.status(name)
+        if status is None or status.status not in ("CANCELED", "EXPIRED", "REJECTED"):
+            return
+        head = (name, status.venue_order_id, status.instrument, status.ts_event)
+        hearing.unheard(ports.Canceled(*head, "left by the session before"))

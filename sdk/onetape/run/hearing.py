@@ -1,0 +1,115 @@
+# pyright: standard
+"""Hearing: what a venue says of orders that the engine does not hold, or will not take up.
+
+Orders of an earlier session, orders that somebody else sent, executions that are taken back or
+corrected: all are recorded with the venue's word, and move what the session counts on. An order
+whose beginning nobody here saw begins as an external one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import msgspec
+
+from onetape.market.instruments import Instrument
+from onetape.run import ports
+from onetape.run.carry import Carried
+from onetape.run.kernel import Kernel
+from onetape.run.wire import EXTERNAL, external, fact_of_report
+from onetape.tape import kinds
+
+ZERO = Decimal(0)
+
+
+class Hearing:
+    """Records reports past the engine."""
+
+    def __init__(
+        self, kernel: Kernel, carried: Carried, account: str, instruments: Mapping[str, Instrument]
+    ) -> None:
+        self._kernel, self._carried = kernel, carried
+        self._account, self._instruments = account, instruments
+
+    def unknown(self, report: ports.AnyReport) -> None:
+        """Record a report of an order that the engine does not hold."""
+        name = _named(report)
+        self._kernel.recorder.flush()
+        begins = isinstance(report, ports.Accepted | ports.Filled)
+        if begins and not self._carried.knows(name):
+            self.tell(external(_guessed(report, self._account)), report.ts_event)
+        self.unheard(report)
+
+    def unheard(self, report: ports.AnyReport) -> None:
+        """Record a report that the engine did not take up."""
+        self._kernel.recorder.flush()
+        known = self._instruments.get(report.instrument)
+        currency = known.currency if known is not None else ""
+        whose = self._whose(_named(report))
+        if isinstance(report, ports.Corrected):
+            self._corrected(report, whose)
+            return
+        fact = fact_of_report(report, whose, self._account, currency)
+        repeated = fact is not None and self._carried.over.get(_named(report)) is type(fact)
+        if fact is not None and not repeated:
+            named = msgspec.structs.replace(fact, client_order_id=_named(report))
+            self.tell(named, report.ts_event)
+
+    def tell(self, fact: kinds.OrderFact, ts: int) -> None:
+        """Record a fact at the venue's time, and count it."""
+        kernel = self._kernel
+        before = None
+        if isinstance(fact, kinds.OrderVoided):
+            before = self._carried.trades.get(fact.trade_id)
+        kernel.recorder.tell(fact, ts, kernel.now)
+        if isinstance(fact, kinds.OrderFilled):
+            self._move(fact, 1)
+        elif before is not None:
+            self._move(before, -1)
+
+    def _whose(self, name: str) -> str:
+        known = self._carried.working.get(name)
+        if known is not None:
+            return known.order.strategy
+        ours = self._kernel.started and name in self._kernel.bridge.orders
+        return self._kernel.name if ours else self._carried.whose.get(name, EXTERNAL)
+
+    def _corrected(self, report: ports.Corrected, whose: str) -> None:
+        """A correction is the old execution taken back and a new one in its place."""
+        old = self._carried.trades.get(report.trade_id)
+        ids = (report.client_order_id, report.instrument, whose)
+        self.tell(kinds.OrderVoided(*ids, report.trade_id, "corrected"), report.ts_event)
+        if old is not None:
+            new = msgspec.structs.replace(
+                old,
+                trade_id=f"{report.trade_id}-C{report.ts_event}",
+                quantity=report.quantity,
+                price=report.price,
+                commission=ZERO,
+            )
+            self.tell(new, report.ts_event)
+
+    def _move(self, fill: kinds.OrderFilled, sign: int) -> None:
+        exposure = self._kernel.exposure
+        size = (fill.quantity if fill.side == "BUY" else -fill.quantity) * sign
+        exposure.filled(fill.client_order_id, (fill.strategy, fill.instrument), size)
+        known = self._instruments.get(fill.instrument)
+        multiplier = known.multiplier if known is not None else Decimal(1)
+        exposure.paid(fill.currency, size * fill.price * multiplier)
+        exposure.paid(fill.commission_currency, fill.commission * sign)
+
+
+def _named(report: ports.AnyReport) -> str:
+    return report.client_order_id or f"EXT-{report.venue_order_id}"
+
+
+def _guessed(report: ports.Accepted | ports.Filled, account: str) -> ports.OrderStatus:
+    """Return what can be said of an order that a report is the first word of."""
+    side, size = ("BUY", ZERO)
+    if isinstance(report, ports.Filled):
+        side, size = report.side, report.quantity
+    return ports.OrderStatus(
+        report.client_order_id, report.venue_order_id, account, report.instrument, side, "MARKET",
+        "ACCEPTED", size, ZERO, ts_event=report.ts_event,
+    )  # fmt: skip

@@ -1,0 +1,51 @@
+# pyright: standard
+"""The recorder of a live session: its gate is told of every fact, at the session's time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onetape.run.codec import fact_of
+from onetape.run.gate import Gate
+from onetape.run.recorder import Recorder
+from onetape.tape import event as tape
+from onetape.tape import kinds
+from onetape.tape.kinds import OrderFact
+
+
+class GatedRecorder(Recorder):
+    """A recorder that has the gate told of every fact, at the session's time."""
+
+    gate: Gate | None = None
+
+    def note(
+        self,
+        fact: kinds.Fact,
+        ts: int,
+        stream: str,
+        cause: int | None = None,
+        lineage: tape.Lineage | None = None,
+    ) -> int:
+        """Record a fact of our own at `ts` (ns UTC); return its seq."""
+        seq = super().note(fact, ts, stream, cause, lineage)
+        if self.gate is not None:
+            self.gate.take(fact, ts)
+        return seq
+
+    def capture(self, event: Any, cause: int | None = None) -> None:
+        """Record an engine's order event; `cause` is the decision behind a new order."""
+        super().capture(event, cause)
+        if self.gate is not None:
+            self.gate.take(fact_of(event, self._account), self.stamp)
+
+    def tell(self, fact: OrderFact, ts_event: int, ts_init: int) -> int:
+        """Record what a venue says of an order, past the engine; return its seq."""
+        seq = super().tell(fact, ts_event, ts_init)
+        if self.gate is not None:
+            self.gate.take(fact, ts_init)
+        return seq
+
+    @property
+    def stamp(self) -> int:
+        """The stamp of the latest event."""
+        return self._waiting[-1][2][1] if self._waiting and len(self._waiting[-1]) == 3 else 0
