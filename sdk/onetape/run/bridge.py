@@ -14,12 +14,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 from nautilus_trader import model as engine
 
 from onetape.market.instruments import Instrument
 from onetape.run import clients, ports
+from onetape.run.contingent import Contingent
 from onetape.run.inputs import Input, Inputs
 from onetape.run.outbox import Outbox, Parcel
 from onetape.run.wire import announce, new_order
@@ -64,6 +67,7 @@ class Bridge:
         self.came: set[str] = set()  # orders whose command has come through, in a rerun
         self._seen: dict[str, set[Any]] = {}
         self._closed: dict[str, None] = {}
+        self._contingent = Contingent(self)
 
     # -- commands
 
@@ -88,11 +92,17 @@ class Bridge:
         if why or message is None:
             denied = lambda: self.client.generate_order_denied(order, why)  # noqa: E731
             return self._say(name, "OrderDenied", denied, stamp)
-        self._put(
-            lambda: self.ways.venue.send(message),
-            lambda why: self._rejected(order, why),
-            lambda: self.ways.halted(order),
-        )
+
+        def leave(size: Decimal | None = None) -> None:
+            sent = message if size is None else msgspec.structs.replace(message, quantity=size)
+            self._put(
+                lambda: self.ways.venue.send(sent),
+                lambda why: self._rejected(order, why),
+                lambda: self.ways.halted(order),
+            )
+
+        if not self.scripted and not self._contingent.holds(order, leave):
+            leave()
         submitted = lambda: self.client.generate_order_submitted(order)  # noqa: E731
         return self._say(name, "OrderSubmitted", submitted, stamp)
 
@@ -129,12 +139,21 @@ class Bridge:
             return
         name = str(client_order_id)
         order = self.orders.get(name)
+        if self._contingent.drop(name):
+            self.drop(order)
+            return
         message = ports.CancelOrder(name, self.venue_ids.get(name), str(instrument_id))
         self._put(
             lambda: self.ways.venue.cancel(message),
             lambda why: self._cancel_rejected(order, why),
             patient=True,
         )
+
+    def drop(self, order: Any) -> None:
+        """Have an order canceled that never left."""
+        name, ts = str(order.client_order_id), self.inputs.stamps.peek()
+        say = self.client.generate_order_canceled
+        self._tell(name, "OrderCanceled", lambda: say(order, None, ts))
 
     def cancel_all(self, instrument_id: Any, side: Any = None) -> None:
         """Cancel what works for an instrument, one by one."""
@@ -265,6 +284,8 @@ class Bridge:
         order = self.client.cache.order(event.client_order_id)
         if order is not None and name in self.orders:
             self.orders[name] = order  # as it is now: the engine gives out copies
+            if not self.scripted:
+                self._contingent.heard(order)
             if order.is_closed:
                 self._ended(name)
         if self.expected == (str(event.client_order_id), type(event).__name__):

@@ -75,7 +75,7 @@ class Kernel:
         self.stamps = Stamps(setup.replayed, setup.start)
         self.inputs = Inputs(self.stamps, 1) if setup.serial else Inputs(self.stamps)
         self.recorder = GatedRecorder(setup.account, onward, self._times)
-        self.recorder.gate = setup.gate
+        self.recorder.gate, self.recorder.instruments = setup.gate, setup.instruments
         self.exposure = Exposure()
         self.timers = Timers()
         self.commanded = False  # the strategy gave a command that may not have come through yet

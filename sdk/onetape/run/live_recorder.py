@@ -3,20 +3,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
+from onetape.market.instruments import Instrument
 from onetape.run.codec import fact_of
 from onetape.run.gate import Gate
 from onetape.run.recorder import Recorder
 from onetape.tape import event as tape
 from onetape.tape import kinds
 from onetape.tape.kinds import OrderFact
+from onetape.tape.kinds_live import AccountCarried
+
+ZERO = Decimal(0)
 
 
 class GatedRecorder(Recorder):
     """A recorder that has the gate told of every fact, at the session's time."""
 
     gate: Gate | None = None
+    instruments: Mapping[str, Instrument]
 
     def note(
         self,
@@ -29,8 +36,28 @@ class GatedRecorder(Recorder):
         """Record a fact of our own at `ts` (ns UTC); return its seq."""
         seq = super().note(fact, ts, stream, cause, lineage)
         if self.gate is not None:
-            self.gate.take(fact, ts)
+            for part in self._parts(fact):
+                self.gate.take(part, ts)
         return seq
+
+    def _parts(self, fact: kinds.Fact) -> Iterator[kinds.Fact]:
+        """Yield what a fact is to the gate: what was carried are holdings, bought at their cost."""
+        if not isinstance(fact, AccountCarried):
+            yield fact
+            return
+        cash = dict(fact.cash)
+        for instrument, strategy, quantity, cost in fact.positions:
+            known = self.instruments[instrument]
+            currency = known.currency
+            cash[currency] = cash.get(currency, ZERO) + cost
+            side = "BUY" if quantity > 0 else "SELL"
+            price = cost / (quantity * known.multiplier)
+            yield kinds.OrderFilled(
+                f"carried {strategy}", instrument, strategy, fact.account, "", "carried",
+                side, abs(quantity), price, currency, ZERO, currency, "NO_LIQUIDITY_SIDE",
+            )  # fmt: skip
+        for currency, amount in cash.items():
+            yield kinds.CashDeposited(fact.account, currency, amount)
 
     def capture(self, event: Any, cause: int | None = None) -> None:
         """Record an engine's order event; `cause` is the decision behind a new order."""

@@ -21,12 +21,15 @@ from nautilus_trader.model import Currency
 
 from onetape.errors import OnetapeError, RunError, SettingsError
 from onetape.market.instruments import Instrument
+from onetape.risk.joining import joined
+from onetape.risk.limitbook import from_json, to_json
 from onetape.run import ports
 from onetape.run.approval import Who
 from onetape.run.bridge import Ways
 from onetape.run.carry import Carried
 from onetape.run.fence import Lease, stream_of
 from onetape.run.folder import LiveSpec
+from onetape.run.following import Following, standing
 from onetape.run.gated import RowMarket
 from onetape.run.handover import Handover
 from onetape.run.health import Health
@@ -92,6 +95,7 @@ class Trader:
         self._row_out = False  # a paced feed waits for us to be done with its row
         self._asking = False
         self._ticking: asyncio.Task[None] | None = None
+        self._following: Following | None = None
 
     # -- start
 
@@ -103,9 +107,13 @@ class Trader:
         self.instruments = await self._known()
         self._open()
         self.to("reconciling")
+        heard, head = await asyncio.to_thread(standing, self.tape)
+        for fact in heard:
+            self.kernel.note(self._joined(fact), "input/risk")
         handover = Handover(self.spec, self.tape, self.venue, self.instruments)
         await handover.take(before, self.kernel, self.hearing, self.carried)
         await self._start()
+        self._following = Following(self.tape, head, self.hear)
 
     async def _known(self) -> dict[str, Instrument]:
         spec = self.spec
@@ -324,7 +332,14 @@ class Trader:
 
     def hear(self, fact: kinds.Fact) -> None:
         """Follow the tape's control streams: states, limits, kills, overrides."""
-        self.kernel.call(lambda: self.kernel.note(fact, "input/risk"))
+        self.kernel.call(lambda: self.kernel.note(self._joined(fact), "input/risk"))
+
+    def _joined(self, fact: kinds.Fact) -> kinds.Fact:
+        """Limits of the tape stand beside those that the session was started with."""
+        if not isinstance(fact, kinds_live.LimitsSet):
+            return fact
+        both = joined(from_json(self.spec.limits), from_json(fact.rules, fact.version))
+        return msgspec.structs.replace(fact, rules=to_json(both))
 
     def halt_now(self, why: str) -> None:
         """Let no order leave from here on; may be called from a signal handler."""
@@ -365,6 +380,8 @@ class Trader:
             await kernel.stop()
         if self._ticking is not None:
             self._ticking.cancel()
+        if self._following is not None:
+            self._following.stop()
         await _quietly(self.venue.disconnect())
         await asyncio.to_thread(self._keep_data)
         return "failed" if self.error else "stopped"
