@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onetape.errors import RunError, SettingsError
+from onetape.results import session_again
 from onetape.results.compare import Comparison, compare
 from onetape.results.found import datasets_of, missing, strategy_of
 from onetape.results.run import Run
@@ -52,6 +53,10 @@ def rerun(run: Run | str, tape: Tape | None = None) -> Rerun:
     if not isinstance(run, Run | str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise SettingsError(f"{run!r} found, a run or the id of one on the tape expected")
     first = _recorded(run, tape) if isinstance(run, str) else run
+    if session_again.is_session(first.opened):
+        datasets = first.datasets or session_again.data_of(first.recording, first.id)
+        made = session_again.again(first.recording, datasets, first.id)
+        return Rerun(first, Run(made, datasets))
     spec = first.spec or _spec(first)
     return Rerun(first, Run(execute(spec), spec.datasets, spec))
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from onetape.tape.embedded import Server
 
 When = int | str | datetime | None
+SESSION = "session/"
 WAIT_S, PAUSE_S = 30.0, 0.05
 _open: dict[tuple[str, int], Tape] = {}
 
@@ -268,15 +269,16 @@ class Tape(PostgresTape):
         """
         known = self.streams()
         if named is None:
-            runs = [key for key in known if key.startswith(RUN)]
+            runs = [key for key in known if key.startswith((RUN, SESSION))]
             if not runs:
                 raise TapeError("no run on this tape: ot.backtest(..., tape=tape) puts one there")
             return runs[-1]
-        for exact in (named, RUN + named):
+        for exact in (named, RUN + named, SESSION + named):
             if exact in known:
                 return exact
-        found = [key for key in known if key.startswith((named, RUN + named))]
-        of_strategy = [key for key in found if key.startswith(f"{RUN}{named}-")]
+        found = [key for key in known if key.startswith((named, RUN + named, SESSION + named))]
+        own = (f"{RUN}{named}-", f"{SESSION}{named}-")
+        of_strategy = [key for key in found if key.startswith(own)]
         if of_strategy:
             return of_strategy[-1]
         if len(found) == 1:
@@ -308,13 +310,17 @@ class Tape(PostgresTape):
         data   the datasets it was made on; None looks among the samples and in the catalog of
                ONETAPE_CATALOG, and goes on without when they are not at hand
         """
+        from onetape.results import session_again
         from onetape.results.found import datasets_of
         from onetape.results.run import Run
 
         stream = self.stream(named)
         run = Run(self.recording(stream), id=stream)
         if data is None:
-            run.datasets = datasets_of(run.opened)
+            session = session_again.is_session(run.opened)
+            run.datasets = (
+                session_again.data_of(run.recording, stream) if session else datasets_of(run.opened)
+            )
             return run
         return run.on(data)
 

@@ -6,15 +6,25 @@ the stamps that it had; what the strategy and the gate made of it is made anew. 
 parts from the old one, code, parameters, limits or data are not what they were.
 
 Nothing leaves: there is no venue, and the tape is in memory.
+
+    python -m onetape.run.again FOLDER
+
+does it in a process of its own, since a thread holds one live node: FOLDER has the session's tape
+(`session.onetape`), its rows (`*.parquet`, with `rows.json`) and its strategy (`spec.json`); the new
+tape goes to `again.onetape`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import polars as pl
 from nautilus_trader.model import Currency
 
 from onetape.errors import RunError
@@ -22,8 +32,9 @@ from onetape.market.instruments import Instrument
 from onetape.run import ports
 from onetape.run.approval import Who
 from onetape.run.bridge import KINDS, Ways
+from onetape.run.carried import load
 from onetape.run.carry import Carried
-from onetape.run.folder import Wanted
+from onetape.run.folder import Wanted, read_spec
 from onetape.run.inputs import Input, Stamps
 from onetape.run.kernel import Kernel, Setup
 from onetape.run.live_gate import LastLine, gate_of
@@ -304,3 +315,50 @@ def report_of(fact: kinds.OrderFact, ts: int) -> ports.AnyReport | None:
             return ports.Expired(*head)
         case _:
             return None
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """One file of rows: of what, and of which kind."""
+
+    file: str
+    instrument: str
+    data: str
+    step: str | None = None
+
+
+def rows_of(frames: Iterable[tuple[Kept, pl.DataFrame]]) -> Iterator[Row]:
+    """Yield the rows of frames (columns as of datasets) in the order of their stamps."""
+    return heapq.merge(*(_rows(kept, frame) for kept, frame in frames), key=lambda r: r.stamp)
+
+
+def _rows(kept: Kept, frame: pl.DataFrame) -> Iterator[Row]:
+    ints = pl.col("ts_event", "ts_init").cast(pl.Int64)
+    for row in frame.with_columns(ints).iter_rows(named=True):
+        head = (kept.instrument, row["ts_event"])
+        match kept.data:
+            case "quotes":
+                sides = [row[n] for n in ("bid_price", "ask_price", "bid_size", "ask_size")]
+                yield Row(row["ts_init"], ports.Quote(*head, *sides))
+            case "trades":
+                side = {"BUYER": "BUY", "SELLER": "SELL"}.get(str(row["aggressor_side"]))
+                told: Any = (row["price"], row["size"], side, row["trade_id"])
+                yield Row(row["ts_init"], ports.Trade(*head, *told))
+            case _:
+                said = [row[n] for n in ("open", "high", "low", "close", "volume")]
+                yield Row(row["ts_init"], ports.Bar(*head, str(kept.step), *said))
+
+
+def main(folder: Path) -> int:
+    """Make the session of a folder again."""
+    spec = read_spec(folder)
+    recording = Recording.load(folder / "session.onetape")
+    strategy: Any = load(spec, folder)(**recording.opened.params)
+    files = msgspec.json.decode((folder / "rows.json").read_bytes(), type=list[Kept])
+    frames = [(kept, pl.read_parquet(folder / kept.file)) for kept in files]
+    script = Script(recording, rows_of(frames), strategy)
+    asyncio.run(script.play()).save(folder / "again.onetape")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))
