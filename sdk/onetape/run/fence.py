@@ -53,7 +53,7 @@ class Lease:
             time.sleep(PAUSE_S)
         before = self._last()
         self._say(before)
-        return before.session if before is not None else ""
+        return stream_of(before.session) if before is not None else ""
 
     def held(self) -> bool:
         """Say whether the lock is ours still; tries to get it again where the connection broke."""

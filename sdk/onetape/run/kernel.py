@@ -8,8 +8,10 @@ code: the one gets its inputs from a venue and a feed, the other from what was r
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from nautilus_trader import model as engine
@@ -35,6 +37,7 @@ from onetape.run.wire import Rows
 from onetape.tape import kinds, kinds_live
 from onetape.tape.event import Event
 
+AGAIN = re.compile(r"r\d+")
 START_S = 30.0
 PURGE_MINS = 5  # the engine forgets closed orders after this long: a session lasts
 COMMANDS = (
@@ -103,9 +106,10 @@ class Kernel:
 
     def factory(self, strategy: Any) -> Any:
         """Return an order factory whose ids follow from the session's start and name."""
+        begun, tag = _told(self.setup.session)
         clock = EngineClock.new_test()
-        clock.set_time(self.setup.start)
-        trader = engine.TraderId(f"T-{self.setup.session[-6:]}")
+        clock.set_time(begun or self.setup.start)
+        trader = engine.TraderId(f"T-{tag}")
         return OrderFactory(trader, strategy.strategy_id, clock)
 
     def failed(self, error: BaseException) -> None:
@@ -304,6 +308,18 @@ class Kernel:
             await self._running
         node.dispose()
         self.host.detach()
+
+
+def _told(session: str) -> tuple[int, str]:
+    """Return when a session was begun and its tag, as its name says: NAME-20240108T093000-1a2b3c,
+    with "-r2" behind it where it is a restart."""
+    parts = session.split("-")
+    again = parts.pop() if AGAIN.fullmatch(parts[-1]) else ""
+    try:
+        begun = datetime.strptime(parts[-2], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except (ValueError, IndexError):  # another name: the session's start will do
+        return 0, parts[-1][-6:] + again
+    return int(begun.timestamp()) * 1_000_000_000, parts[-1] + again
 
 
 def _nothing(_row: Any) -> None:

@@ -42,6 +42,7 @@ from onetape.run.trader import Trader
 from onetape.tape.postgres import PostgresTape
 
 PATIENCE_S = 2.0  # for which the tape's writer tries again by itself
+RESTART_S = 60.0  # for which a restarted trader waits for its venue
 LEASE_S = 1.0  # between two looks at whether the lease is held
 _log = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ class _Process:
             lease = Lease(tape, spec.tape, spec.venue.adapter, spec.account, spec.session)
             ends = (_end(venues.venue, spec.venue), _end(venues.feed, spec.feed))
             self.trader = trader = Trader(spec, tape, lease, ends, strategy, self.folder)
+            if self.attempt > 1:  # it traded before: the venue may be coming back too
+                trader.patience = RESTART_S
             return await self._trade(trader)
         finally:
             await asyncio.to_thread(tape.close)

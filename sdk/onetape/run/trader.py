@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from nautilus_trader.model import Currency
 
-from onetape.errors import OnetapeError, RunError, SettingsError
+from onetape.errors import OnetapeError, RunError, SettingsError, VenueUnavailable
 from onetape.market.instruments import Instrument
 from onetape.risk.joining import joined
 from onetape.risk.limitbook import from_json, to_json
@@ -45,7 +45,7 @@ from onetape.tape.event import Event
 from onetape.tape.port import Tape
 
 CANCEL_S, FLAT_S, DRAIN_S = 10.0, 10.0, 2.0
-PAUSE_S, TICK_S = 0.01, 0.1
+PAUSE_S, TICK_S, AGAIN_S = 0.01, 0.1, 0.25
 COUNTED = {
     kinds.OrderSubmitted: "orders",
     kinds.OrderFilled: "fills",
@@ -77,6 +77,7 @@ class Trader:
         self.instruments: dict[str, Instrument] = {}
         self.moved: Callable[[], None] = lambda: None  # told when the state changed
         self.opened = False  # its first word is on the tape
+        self.patience = 5.0  # seconds for which a venue that cannot be reached is tried again
         self.halted = ""  # why nothing may leave any more; set from anywhere, at once
         self.counts: Counter[str] = Counter()
         self.health = Health(self.feed.name, replayed=self.feed.replayed)
@@ -102,8 +103,8 @@ class Trader:
     async def begin(self) -> None:
         """Do everything up to the first row; raises what stands in the way, with the tape told."""
         before = await asyncio.to_thread(self.lease.take)
-        await self.venue.connect(self._report)
-        await self.feed.connect(self._fed)
+        await _reached(lambda: self.venue.connect(self._report), self.patience)
+        await _reached(lambda: self.feed.connect(self._fed), self.patience)
         self.instruments = await self._known()
         self._open()
         self.to("reconciling")
@@ -419,6 +420,19 @@ class Trader:
         until = time.monotonic() + seconds
         while not done() and time.monotonic() < until:
             await asyncio.sleep(PAUSE_S)
+
+
+async def _reached(connect: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
+    """Connect, and try again for a while where nobody answers."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            await connect()
+            return
+        except VenueUnavailable:
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(AGAIN_S)
 
 
 async def _quietly(closing: Any) -> None:
