@@ -25,12 +25,26 @@ if TYPE_CHECKING:
     from onetape.market.samples import sample as sample
     from onetape.market.samples import samples as samples
     from onetape.results.backtest import backtest as backtest
+    from onetape.results.control import approve_limits as approve_limits
+    from onetape.results.control import kill as kill
+    from onetape.results.control import kills as kills
+    from onetape.results.control import limits_in_force as limits_in_force
+    from onetape.results.control import override as override
+    from onetape.results.control import propose_limits as propose_limits
+    from onetape.results.control import rearm as rearm
+    from onetape.results.control import set_state as set_state
+    from onetape.results.control import states as states
+    from onetape.results.drift import drift as drift
     from onetape.results.replay import replay as replay
     from onetape.results.rerun import rerun as rerun
     from onetape.results.run import Run as Run
+    from onetape.results.session import session as session
+    from onetape.results.session import sessions as sessions
+    from onetape.results.session import trade as trade
     from onetape.results.tape import Tape as Tape
     from onetape.results.tape import open_tape as open_tape
     from onetape.results.tape import prove as prove
+    from onetape.risk import limitfile
     from onetape.risk.limits import limits as limits
     from onetape.run.fees import bps as bps
     from onetape.run.fees import maker_taker as maker_taker
@@ -40,6 +54,8 @@ if TYPE_CHECKING:
     from onetape.run.strategy import Strategy as Strategy
     from onetape.tape.recording import Recording as Recording
     from onetape.tape.recording import first_difference as first_difference
+
+    load_limits, starter_limits = limitfile.load, limitfile.starter
 
 _HOME = {
     "Catalog": "market.catalog",
@@ -51,26 +67,43 @@ _HOME = {
     "Split": "market.actions",
     "Strategy": "run.strategy",
     "Tape": "results.tape",
+    "approve_limits": "results.control",
     "backtest": "results.backtest",
     "bps": "run.fees",
     "crypto_perpetual": "market.instruments",
+    "drift": "results.drift",
     "equity": "market.instruments",
     "first_difference": "tape.recording",
     "future": "market.instruments",
     "fx": "market.instruments",
+    "kill": "results.control",
+    "kills": "results.control",
     "limits": "risk.limits",
+    "limits_in_force": "results.control",
+    "load_limits": "risk.limitfile",
     "maker_taker": "run.fees",
     "open_tape": "results.tape",
     "option": "market.instruments",
+    "override": "results.control",
     "param": "run.params",
     "per_share": "run.fees",
+    "propose_limits": "results.control",
     "prove": "results.tape",
+    "rearm": "results.control",
     "replay": "results.replay",
     "rerun": "results.rerun",
     "sample": "market.samples",
     "samples": "market.samples",
+    "session": "results.session",
+    "sessions": "results.session",
+    "set_state": "results.control",
+    "starter_limits": "risk.limitfile",
+    "states": "results.control",
     "ticks": "run.fees",
+    "trade": "results.session",
 }
+
+_CALLED = {"load_limits": "load", "starter_limits": "starter"}  # under other names at home
 
 __all__ = sorted([*_HOME, "errors"])  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.2.0"
@@ -85,7 +118,7 @@ def __getattr__(name: str) -> Any:
         close = difflib.get_close_matches(name, __all__, n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise AttributeError(f"onetape has no {name!r}{hint}")
-    value = getattr(import_module(f"onetape.{_HOME[name]}"), name)
+    value = getattr(import_module(f"onetape.{_HOME[name]}"), _CALLED.get(name, name))
     globals()[name] = value
     return value
 

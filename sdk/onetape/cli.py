@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from onetape import cli_tape, given
+from onetape import cli_demo, cli_live, cli_risk, cli_tape, given
 from onetape.errors import OnetapeError, SettingsError
 from onetape.settings import settings
 
@@ -60,11 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"onetape {onetape.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    demo = _command(commands, "demo", _demo, "ingest real data, backtest, trace, rerun, report")
-    demo.add_argument(
-        "--folder", type=Path, default=Path(here.demo), help="where to put what it makes"
-    )
-    demo.add_argument("--tape", metavar="WHERE", help="a server's URL or a folder for our own")
+    cli_demo.add(commands, _command, here.demo)
     _ingest_arguments(
         _command(commands, "ingest", _ingest, "put market data into a catalog"), here.catalog
     )
@@ -83,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--tape", metavar="WHERE", help="the tape that the run is on")
     _data_arguments(again)
     cli_tape.add(commands, _command)
+    cli_live.add(commands, _command)
+    cli_risk.add(commands, _command)
     bench = _command(commands, "bench", _bench, "measure: b1, b2, b3, ingest, tape, faults")
     bench.add_argument("name")
     bench.add_argument("--rounds", type=int, help="repetitions; medians are printed")
@@ -158,36 +156,6 @@ def _backtest_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 # -- what is done
-
-
-def _demo(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
-    from onetape.demo import demo
-    from onetape.results.text import brief
-
-    with tqdm(
-        total=13, disable=args.json, file=sys.stderr, bar_format="{n_fmt}/{total_fmt} {desc}"
-    ) as bar:
-
-        def step(said: str) -> None:
-            bar.set_description_str(said)
-            bar.update(1)
-
-        made = demo(args.folder, step, args.tape)
-    if args.json:
-        print(json.dumps(made.to_dict(), default=str))
-        return DONE if made.rerun_identical else DIVERGED
-    for run in made.runs:
-        print(brief(run), end="\n\n")
-    print(made.tape)
-    print(made.verdict, end="\n\n")
-    print(made.asof, end="\n\n")
-    print("where the last fill comes from")
-    print(made.trace, end="\n\n")
-    print(f"rerun identical: {'yes' if made.rerun_identical else 'NO'}")
-    print(f"report: {made.report}")
-    return DONE if made.rerun_identical else DIVERGED
 
 
 def _ingest(args: argparse.Namespace) -> int:
