@@ -37,6 +37,8 @@ steps = st.tuples(
             "dividend",
             "deposit",
             "order",
+            "stray",
+            "orphan",
         ]
     ),
     st.integers(0, 60),  # ts_event
@@ -67,7 +69,10 @@ class History:
         self.ts = 0
         self.rising = rising
         for step in steps:
-            self.take(step)
+            if step[0] in ("stray", "orphan"):
+                self.stray(step)
+            else:
+                self.take(step)
 
     def add(self, fact: kinds.AnyFact, ts: int) -> None:
         self.ts = max(ts, self.ts) if self.rising else ts
@@ -100,6 +105,26 @@ class History:
             self.add(kinds.OrderVoided(*ids, reason="busted"), ts)
             if what == "correct":
                 self.stand({**_fields(fill), "price": price, "quantity": size}, which % 60)
+
+    def stray(self, step: Any) -> None:
+        """Tell of an order that began elsewhere, now and then of one that began here."""
+        what, ts, account, instrument, strategy, side, size, price, _, which, fee = step
+        name = f"{self.stream}-{len(self.events)}"
+        order = kinds.OrderInitialized(name, instrument, strategy, side, "LIMIT", size, "GTC")
+        self.accounts[name] = account
+        if what == "stray" and self.working and which % 2:
+            order = self.working[which % len(self.working)]
+        else:
+            self.working.append(order)
+        if what == "orphan":
+            self.fill(order, size, price, fee, which)
+            return
+        ids = (order.client_order_id, order.instrument, order.strategy)
+        told = (
+            kinds.OrderAccepted(*ids, account, "V"), kinds.OrderUpdated(*ids, size, price), order,
+            kinds.OrderExpired(*ids), kinds.OrderPendingCancel(*ids),
+        )  # fmt: skip
+        self.add(told[which % len(told)], ts)
 
     def begin(self, name: str, instrument: str, strategy: str, side: Any, size: D, ts: int) -> None:
         order = kinds.OrderInitialized(name, instrument, strategy, side, "MARKET", size, "GTC")

@@ -34,6 +34,7 @@ WHAT = [
     "fill",
     "part",
     "orphan",
+    "stray",
     "void",
     "correct",
     "split",
@@ -115,6 +116,23 @@ class Story:
         order = self._order(stream, number, quantity, other)
         self._book(stream, self._fill(order, ACCOUNTS[other % 2], quantity, price, other))
 
+    def stray(self, stream: str, number: int, quantity: D, price: D, other: int) -> None:
+        """Tell of an order that began elsewhere, or a second time of the beginning of one."""
+        begins = self._order(stream, number, quantity, other)
+        account = ACCOUNTS[other % 2]
+        if self.orders and number % 3 == 0:
+            stream, begins, account = self.orders[number % len(self.orders)]
+        ids = (begins.client_order_id, begins.instrument, begins.strategy)
+        told = (
+            begins, kinds.OrderAccepted(*ids, account, "V7"), kinds.OrderCanceled(*ids),
+            kinds.OrderUpdated(*ids, quantity, price), kinds.OrderRejected(*ids, "closed"),
+            kinds.OrderTriggered(*ids), kinds.OrderPendingUpdate(*ids), kinds.OrderExpired(*ids),
+            kinds.OrderModifyRejected(*ids, "too late"), kinds.OrderSubmitted(*ids, account),
+        )  # fmt: skip
+        self.add(stream, [told[other % len(told)]])
+        if (stream, begins, account) not in self.orders:
+            self.orders.append((stream, begins, account))
+
     def void(self, stream: str, number: int, *_: object) -> int | None:
         at = self._standing(number)
         if at is not None:
@@ -195,12 +213,6 @@ def folded(story: Story, book: str) -> dict[str, list[tuple[Any, ...]]]:
     """Return what the folds in memory say of a book, in the form that `projected` has."""
     events = story.events(book)
     sizes = {name: D(size) for name, size in SIZES.items()}
-    begun = {e.fact.client_order_id for e in events if isinstance(e.fact, kinds.OrderInitialized)}
-    known = [
-        event
-        for event in events
-        if not isinstance(event.fact, kinds.OrderFact) or event.fact.client_order_id in begun
-    ]
     balances: dict[Any, D] = {}
     entries: list[tuple[Any, ...]] = []
     for one in ledger(events, MARGINED, sizes):
@@ -215,8 +227,8 @@ def folded(story: Story, book: str) -> dict[str, list[tuple[Any, ...]]]:
         ),
         "cash": entries,
         "balances": sorted((*owner, amount) for owner, amount in balances.items()),
-        "orders": _told(_physical(order_table(known))),
-        "resting": sorted((o.client_order_id, o.resting) for o in orders(known).values()),
+        "orders": _told(_physical(order_table(events))),
+        "resting": sorted((o.client_order_id, o.resting) for o in orders(events).values()),
         "trades": _told(_physical(trade_table(trades(events, multipliers=sizes)))),
     }  # fmt: skip
 

@@ -8,6 +8,7 @@ from onetape.books.cash import cash
 from onetape.books.positions import Key, positions
 from onetape.books.state import Books
 from onetape.errors import BrokenTape
+from onetape.tape import kinds
 from onetape.tape.event import head_of
 from onetape.tape.ledger import Entry
 
@@ -77,8 +78,25 @@ def test_a_trade_is_told_once_it_has_ended():
 
 def test_a_fill_of_an_order_that_never_began_is_booked_and_found():
     told = booked(Tape().fill(10, 5)).drain()
-    assert "has no order.initialized" in told.findings[0][2]
-    assert told.executions == [("run", "O1", "T1", 1)]
+    ((stream, _, why, seq),) = told.findings
+    assert (stream, "has no order.initialized" in why, seq) == ("run", True, 1)
+    assert told.orders["run", "O1"].external
+
+
+def test_an_event_that_an_order_did_not_expect_is_booked_and_found():
+    ids = ("O1", "GOOG", "S")
+    tape = Tape().order().add(kinds.OrderCanceled(*ids)).add(kinds.OrderAccepted(*ids, "A", "V"))
+    told = booked(tape).drain()
+    assert [(one[2], one[3]) for one in told.findings] == [
+        ("order O1: order.accepted while CANCELED", 3)
+    ]
+    assert told.orders["run", "O1"].status == "CANCELED"
+
+
+def test_a_fill_beyond_what_was_wanted_is_booked_and_found():
+    told = booked(Tape().order(quantity=10).fill(12, 5, client_order_id="O1")).drain()
+    assert "fills 2 more than the 10 wanted" in told.findings[0][2]
+    assert (told.orders["run", "O1"].filled, told.history[-1].holding.quantity) == (12, 12)
 
 
 def test_equity_is_what_was_deposited_and_what_was_earned():

@@ -1,9 +1,16 @@
 """Orders: what became of each order, folded from its events.
 
-Status   as the engine names it; a pending update or cancel ends in the status before it.
-Voids    a voided fill is as if it had never been; the void stays among the order's events.
-Splits   a working order rescales: quantities x ratio, prices / ratio, value unchanged.
-Raises   BrokenTape when an order's events come without its beginning.
+Status    by the table in `lifecycle`: what races make of an order, which events are odd, and that
+          an order is FILLED when something is filled and nothing is left.
+Odd       an event that the table does not expect, an execution beyond the order's quantity: booked
+          as it says, and listed in `oddities`. Nothing that a venue says is refused or dropped.
+External  an order whose events come without its beginning was made elsewhere. Its `type` says
+          EXTERNAL; `side` is "" until a fill tells it; its quantity is what is known of it, from
+          its updates and fills. A beginning that comes later gives it its terms.
+Voids     a voided fill is as if it had never been; the void stays among the order's events. An
+          external order of which nothing but voids is left is CANCELED.
+Repeats   an execution that is told again while it stands says nothing new and is left out.
+Splits    a working order rescales: quantities x ratio, prices / ratio, value unchanged.
 """
 
 from __future__ import annotations
@@ -11,47 +18,41 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import copy
 from decimal import Decimal
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from onetape.books.exact import ZERO, exactly
-from onetape.books.standing import standing
+from onetape.books.lifecycle import BACK, MOVES, TERMINAL, rested, settled
 from onetape.errors import BrokenTape
 from onetape.tape import kinds
 from onetape.tape.event import Event
 from onetape.tape.kinds import (
-    OrderCancelRejected,
     OrderFact,
     OrderFilled,
     OrderInitialized,
-    OrderModifyRejected,
     OrderUpdated,
+    OrderVoided,
     SplitApplied,
 )
 
-TERMINAL = frozenset({"FILLED", "CANCELED", "EXPIRED", "DENIED", "REJECTED"})
-PENDING = frozenset({"PENDING_UPDATE", "PENDING_CANCEL"})
-ENDED = TERMINAL | PENDING  # a partial fill does not change these
+EXTERNAL = "EXTERNAL"
 TOLD: dict[type, tuple[str, ...]] = {  # what an event tells of its order, when it says it
     kinds.OrderSubmitted: ("account",),
     kinds.OrderAccepted: ("account", "venue_order_id"),
     kinds.OrderDenied: ("reason",),
     kinds.OrderRejected: ("reason",),
+    kinds.OrderModifyRejected: ("reason",),
+    kinds.OrderCancelRejected: ("reason",),
     kinds.OrderVoided: ("reason",),
 }
-STATUS: dict[type, str] = {
-    kinds.OrderSubmitted: "SUBMITTED",
-    kinds.OrderAccepted: "ACCEPTED",
-    kinds.OrderDenied: "DENIED",
-    kinds.OrderRejected: "REJECTED",
-    kinds.OrderEmulated: "EMULATED",
-    kinds.OrderReleased: "RELEASED",
-    kinds.OrderTriggered: "TRIGGERED",
-    kinds.OrderPendingUpdate: "PENDING_UPDATE",
-    kinds.OrderPendingCancel: "PENDING_CANCEL",
-    kinds.OrderCanceled: "CANCELED",
-    kinds.OrderExpired: "EXPIRED",
-}
+
+
+class Oddity(NamedTuple):
+    """An event that the order's state did not expect, and why."""
+
+    seq: int
+    why: str
 
 
 class Order(Struct, gc=False):
@@ -60,7 +61,7 @@ class Order(Struct, gc=False):
     client_order_id: str
     instrument: str
     strategy: str
-    side: kinds.Side
+    side: str  # BUY or SELL; "" while an external order has not told it
     type: str
     time_in_force: str
     quantity: Decimal
@@ -77,10 +78,16 @@ class Order(Struct, gc=False):
     venue_order_id: str | None = None
     reason: str = ""
     commission: dict[str, Decimal] = {}
+    oddities: tuple[Oddity, ...] = ()  # by this fold; tables keep them as findings
 
     @property
     def is_open(self) -> bool:
         return self.status not in TERMINAL
+
+    @property
+    def external(self) -> bool:
+        """Whether its beginning is not known: it was made by somebody else."""
+        return self.type == EXTERNAL
 
     @property
     @exactly
@@ -112,19 +119,20 @@ class Order(Struct, gc=False):
         """Book one of the order's own events here, in the exact context of the caller."""
         fact = event.fact
         kind = type(fact)
-        if kind is OrderFilled:
-            self._fill(fact)  # pyright: ignore[reportArgumentType]
-        elif kind is OrderUpdated:
+        was = self.status
+        move = MOVES[was][kind]  # pyright: ignore[reportArgumentType]
+        more = kind is OrderFilled and self._fill(event.seq, fact)  # pyright: ignore
+        if kind is OrderUpdated:
             self._update(fact)  # pyright: ignore[reportArgumentType]
-        elif kind is OrderModifyRejected or kind is OrderCancelRejected:
-            self.status, self.reason = self.resting, fact.reason  # pyright: ignore
-        else:
-            status = STATUS.get(kind)
-            if status is not None:
-                self.status = status
-                if status not in PENDING:
-                    self.resting = status
+        elif kind is OrderInitialized:
+            self._begin(fact)  # pyright: ignore[reportArgumentType]
+        elif kind in TOLD:
             self._told(fact)
+        if not move.legal and not more and not self.external:
+            self._odd(event.seq, f"{event.kind} while {was}")
+        status = self.resting if move.to == BACK else move.to
+        status = self.status = settled(status, self.filled, self.quantity)
+        self.resting = rested(self.resting, status, fact)  # pyright: ignore[reportArgumentType]
         self.ts_last = event.ts_event
         self.seqs = (*self.seqs, event.seq)
 
@@ -138,31 +146,47 @@ class Order(Struct, gc=False):
         self.seqs = (*self.seqs, event.seq)
 
     def _told(self, fact: object) -> None:
-        for name in TOLD.get(type(fact), ()):
+        for name in TOLD[type(fact)]:
             value = getattr(fact, name)
             if value:
                 setattr(self, name, value)
 
+    def _odd(self, seq: int, why: str) -> None:
+        self.oddities = (*self.oddities, Oddity(seq, f"order {self.client_order_id}: {why}"))
+
+    def _begin(self, fact: OrderInitialized) -> None:
+        """Take the terms of a beginning that came after other events; those that stand rule."""
+        if not self.external:
+            return
+        self.strategy, self.side, self.type = fact.strategy, fact.side, fact.type
+        self.time_in_force, self.quantity = fact.time_in_force, fact.quantity
+        self.price, self.trigger_price = fact.price, fact.trigger_price
+
     def _update(self, fact: OrderUpdated) -> None:
-        self.quantity = fact.quantity
+        self.quantity = max(fact.quantity, self.filled) if self.external else fact.quantity
         if fact.price is not None:
             self.price = fact.price
         if fact.trigger_price is not None:
             self.trigger_price = fact.trigger_price
-        self.status = self.resting
 
-    def _fill(self, fill: OrderFilled) -> None:
+    def _fill(self, seq: int, fill: OrderFilled) -> bool:
+        """Count an execution; say whether more is filled now than was wanted."""
         filled = self.filled + fill.quantity
-        done = filled >= self.quantity
         currency, paid = fill.commission_currency, self.commission
         fee = paid.get(currency, ZERO) + fill.commission
         self.commission = {**paid, currency: fee}
         self.filled, self.filled_value = filled, self.filled_value + fill.quantity * fill.price
         self.account = fill.account
         self.venue_order_id = fill.venue_order_id or self.venue_order_id
-        self.resting = "FILLED" if done else "PARTIALLY_FILLED"
-        if done or self.status not in ENDED:
-            self.status = self.resting
+        if self.external:
+            self.side = self.side or fill.side
+            self.quantity = max(self.quantity, filled)
+            return False
+        if filled <= self.quantity:
+            return False
+        over = f"trade {fill.trade_id} fills {filled - self.quantity} more than"
+        self._odd(seq, f"{over} the {self.quantity} wanted")
+        return True
 
 
 class OrderBook:
@@ -173,17 +197,24 @@ class OrderBook:
         self._working: dict[str, set[str]] = {}  # ids by instrument: a split need not search
 
     def begin(self, event: Event, fact: OrderInitialized) -> Order:
-        """Begin an order."""
-        order = _begun(event, fact)
+        """Begin an order; one that is there already takes it as one of its events."""
+        known = self.by_id.get(fact.client_order_id)
+        if known is None:
+            order = _begun(event, fact)
+        else:
+            order = copy(known)
+            order.take(event)
         self.place(order)
         return order
 
     def take(self, event: Event, fact: OrderFact) -> Order:
-        """Book an order's own event; BrokenTape when the order never began."""
+        """Book an order's own event; an order that never began is taken as an external one."""
         order = self.by_id.get(fact.client_order_id)
         if order is None:
-            why = f"order {fact.client_order_id} has no order.initialized before it"
-            raise BrokenTape(event.seq, f"{why}; fold from the start of the tape")
+            order = _found(event, fact)
+            order.take(event)
+            self.place(order)
+            return order
         was = order.status
         order.take(event)
         if order.status != was:
@@ -223,9 +254,12 @@ class OrderBook:
 
 @exactly
 def orders(events: Iterable[Event]) -> dict[str, Order]:
-    """Return every order by its client_order_id, in the order in which they began."""
+    """Return every order by its client_order_id, in the order in which they began.
+
+    Raises BrokenTape when `seq` does not rise.
+    """
     book = OrderBook()
-    for event in standing(events):
+    for event in _told(events):
         fact = event.fact
         if isinstance(fact, OrderInitialized):
             book.begin(event, fact)
@@ -234,6 +268,31 @@ def orders(events: Iterable[Event]) -> dict[str, Order]:
         elif isinstance(fact, SplitApplied):
             book.split(event, fact)
     return book.by_id
+
+
+def _told(events: Iterable[Event]) -> list[Event]:
+    """Return the events without voided fills, repeated executions, and voids of what is not there.
+
+    The last two are what tables put aside too, where money could not be told; see `standing`.
+    """
+    kept: dict[int, Event] = {}
+    stands: dict[tuple[str, str], int] = {}
+    last = 0
+    for event in events:
+        seq, fact = event.seq, event.fact
+        if seq <= last:
+            raise BrokenTape(seq, f"it follows seq {last}; expected rising numbers, each once")
+        last = seq
+        if isinstance(fact, OrderFilled):
+            if stands.setdefault((fact.client_order_id, fact.trade_id), seq) != seq:
+                continue
+        elif isinstance(fact, OrderVoided):
+            gone = stands.pop((fact.client_order_id, fact.trade_id), None)
+            if gone is None:
+                continue
+            del kept[gone]
+        kept[seq] = event
+    return list(kept.values())
 
 
 def _begun(event: Event, fact: OrderInitialized) -> Order:
@@ -250,4 +309,24 @@ def _begun(event: Event, fact: OrderInitialized) -> Order:
         seqs=(event.seq,),
         price=fact.price,
         trigger_price=fact.trigger_price,
+    )
+
+
+def _found(event: Event, fact: OrderFact) -> Order:
+    """Return an external order before the first of its events that is known."""
+    name, kind = fact.client_order_id, kinds.tag_of(type(fact))
+    why = f"order {name} has no order.initialized before its {kind}: taken as an external order"
+    return Order(
+        client_order_id=name,
+        instrument=fact.instrument,
+        strategy=fact.strategy,
+        side="",
+        type=EXTERNAL,
+        time_in_force="",
+        quantity=ZERO,
+        ts_init=event.ts_event,
+        ts_last=event.ts_event,
+        seqs=(),
+        status="CANCELED" if isinstance(fact, OrderVoided) else "INITIALIZED",
+        oddities=(Oddity(event.seq, why),),
     )

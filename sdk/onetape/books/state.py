@@ -6,9 +6,10 @@ Nothing here knows a database: what is not in memory is placed by the caller bef
 for, so that `Books` may hold the whole firm or only what a batch touches.
 
 Context  the exact one, entered once by the caller for many events (`exact.EXACT`).
-Refused  BrokenTape, raised before anything has moved: an execution that stands twice, an order
-         that never began, a split by nothing. Any other exception leaves the books unusable.
-Orphans  a fill of an order that never began moves money and holdings, and is a finding.
+Refused  BrokenTape, raised before anything has moved: an execution that stands twice, a void of
+         one that does not stand, a split by nothing. Any other exception leaves the books unusable.
+Odd      an event that its order's state did not expect, an order that never began: it is booked
+         as it says, and is a finding.
 Voids    `take_back` refolds the account's instrument from its events without the fill.
 Equity   `settle` is called after each ledger batch: the rows depend on the ledger only.
 Costs    averaged; trades run from flat to flat.
@@ -132,13 +133,8 @@ class Books:
         shelf = self.shelves.get(book) or self.shelf(book)
         if kind is OrderFilled:
             self._fill(shelf, event, fact)  # pyright: ignore[reportArgumentType]
-        elif kind is OrderInitialized:
-            if fact.client_order_id in shelf.orders.by_id:  # pyright: ignore
-                self.changes.again.add((book, fact.client_order_id))  # pyright: ignore
-            order = shelf.orders.begin(event, fact)  # pyright: ignore[reportArgumentType]
-            self.changes.orders[book, order.client_order_id] = order
         elif isinstance(fact, OrderFact):
-            self.changes.orders[book, fact.client_order_id] = shelf.orders.take(event, fact)
+            self._order(shelf, event, fact)
         elif kind is SplitApplied:
             self._split(shelf, event, fact)  # pyright: ignore[reportArgumentType]
         elif kind is CashDeposited or kind is DividendPaid:
@@ -178,11 +174,7 @@ class Books:
 
     def _fill(self, shelf: Shelf, event: Event, fact: OrderFilled) -> None:
         shelf.executions.fill(event.seq, fact)
-        if fact.client_order_id in shelf.orders.by_id:
-            order = shelf.orders.take(event, fact)
-            self.changes.orders[shelf.name, order.client_order_id] = order
-        else:
-            self._orphan(shelf, event, fact)
+        self._order(shelf, event, fact)
         line = shelf.lines.get((fact.account, fact.instrument))
         if line is None:
             line = self._begin(shelf, event, fact)
@@ -295,11 +287,14 @@ class Books:
         line.slots.append(old)
         return old
 
-    def _orphan(self, shelf: Shelf, event: Event, fact: OrderFilled) -> None:
-        name, seq = fact.client_order_id, event.seq
-        self.changes.executions.append((shelf.name, name, fact.trade_id, seq))
-        why = f"order {name} has no order.initialized before its fill; the fill is booked"
-        self.changes.findings.append((event.stream, "", why, seq))
+    def _order(self, shelf: Shelf, event: Event, fact: OrderFact) -> None:
+        orders = shelf.orders
+        begins = isinstance(fact, OrderInitialized)
+        order = orders.begin(event, fact) if begins else orders.take(event, fact)
+        self.changes.orders[shelf.name, order.client_order_id] = order
+        for odd in order.oddities:
+            if odd.seq == event.seq:
+                self.changes.findings.append((event.stream, "", odd.why, odd.seq))
 
     def move(
         self,

@@ -80,6 +80,8 @@ def redo_order(books: Books, book: str, event: Event, gone: int, source: Source)
     splits = shelf.splits.get(order.instrument, ())
     seqs = {seq for seq in splits if seq > order.seqs[0]} | set(order.seqs)
     refolded = refold_order([*source.events(sorted(seqs - {gone, event.seq})), event])
+    if refolded.seqs[0] != order.seqs[0]:  # an external order began with the fill that is gone
+        books.changes.again.add((book, refolded.client_order_id))
     shelf.orders.place(refolded)
     books.changes.orders[book, refolded.client_order_id] = refolded
 

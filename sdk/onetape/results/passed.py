@@ -147,13 +147,14 @@ class Folded:
 
     def _order(self, event: Event, fact: OrderFact) -> None:
         if isinstance(fact, OrderInitialized):
-            self.orders.begin(event, fact)
-            self.open.add(fact.client_order_id)
+            order = self.orders.begin(event, fact)
+            if order.is_open:  # a second beginning changes nothing of an order that ended
+                self.open.add(fact.client_order_id)
             return
         order = self.orders.by_id.get(fact.client_order_id)
         if order is not None:
             self.orders.by_id[fact.client_order_id] = copy(order)  # kept books keep the other
-        elif isinstance(fact, OrderFilled | OrderVoided):
+        elif isinstance(fact, OrderVoided):
             return
         if self.orders.take(event, fact).is_open:
             self.open.add(fact.client_order_id)

@@ -77,7 +77,13 @@ class Telling:
 
     def _feeds(self) -> tuple[FeedHealth, ...]:
         return tuple(
-            FeedHealth(one.instrument, one.data, one.state, one.age_ns / 1e9, one.rows)
+            FeedHealth(
+                one.instrument,
+                one.data,
+                one.state,
+                one.age_ns / 1e9 if one.rows else None,
+                one.rows,
+            )
             for one in self._trader.health.states()
         )
 

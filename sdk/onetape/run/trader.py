@@ -95,6 +95,7 @@ class Trader:
         self._feed_now = 0  # what time a replayed feed says it is
         self._row_out = False  # a paced feed waits for us to be done with its row
         self._asking = False
+        self._told_lost = False
         self._ticking: asyncio.Task[None] | None = None
         self._following: Following | None = None
 
@@ -220,7 +221,16 @@ class Trader:
                     self.kernel.due()
             if self._keep is not None:
                 self._keep.tick(now)
+                self._lost(self._keep)
             self.line.send()
+
+    def _lost(self, keep: Keep) -> None:
+        """Say once that the day's data cannot be written: it is not whole any more."""
+        if keep.failed and not self._told_lost:
+            self._told_lost = True
+            detail = f"rows of this session are not kept: {keep.failed}"
+            alert = kinds_live.RiskAlert("data", "warning", "session", detail)
+            self.kernel.call(lambda: self.kernel.note(alert, "input/data"))
 
     def _judge(self, now: int) -> None:
         for moved in self.health.tick(now):
