@@ -1,8 +1,9 @@
-"""Limits: pure, only what is set is tried, a refusal says what was seen."""
+"""Limits by name, from a file, and what is on its way until it is filled or has ended."""
 
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,45 +11,44 @@ from hypothesis import strategies as st
 
 from onetape.errors import SettingsError
 from onetape.risk.exposure import Exposure
-from onetape.risk.limits import decide, limits
-
-amounts = st.integers(-1_000, 1_000).map(Decimal)
-
-
-@given(amounts, amounts, amounts)
-def test_without_limits_everything_passes(signed: Decimal, held: Decimal, worst: Decimal) -> None:
-    assert decide(limits(), signed, abs(signed) * 10, held, worst) is None
+from onetape.risk.limitbook import LimitBook, dumps
+from onetape.risk.limits import limits, limits_of
 
 
-@given(amounts, amounts, st.integers(1, 500))
-def test_an_order_that_passes_stays_within_its_limit_or_only_reduces(
-    signed: Decimal, held: Decimal, most: int
-) -> None:
-    breach = decide(limits(max_position=most), signed, Decimal(0), held, held)
-    after = held + signed
-    reduces = abs(after) <= abs(held) and held * after >= 0
-    assert (breach is None) == (abs(after) <= most or reduces)
-
-
-def test_a_refusal_names_limit_observed_and_threshold() -> None:
-    allowed = limits(max_order_quantity=100, max_order_notional="5000.50")
-    flat = Decimal(0)
-    breach = decide(allowed, Decimal(-101), Decimal(1), flat, flat)
-    assert breach == ("max_order_quantity", Decimal(101), Decimal(100))
-    breach = decide(allowed, Decimal(10), Decimal("5000.51"), flat, flat)
-    assert breach == ("max_order_notional", Decimal("5000.51"), Decimal("5000.50"))
-    assert allowed.describe() == "max_order_quantity=100, max_order_notional=5000.50"
-
-
-def test_a_limit_on_notional_refuses_while_no_price_is_known() -> None:
-    allowed = limits(max_order_notional=100)
-    assert decide(allowed, Decimal(1), None, Decimal(0), Decimal(0)) is not None
+def test_limits_by_name_are_the_firms_and_what_is_not_named_is_not_tried() -> None:
+    allowed = limits(max_order_quantity=100, max_order_notional="5000.50", restricted=["A.X"])
+    assert isinstance(allowed, LimitBook)
+    assert allowed.absent == "allow"
+    assert {(rule.scope, rule.name) for rule in allowed.rules} == {
+        ("firm", "max_order_quantity"),
+        ("firm", "max_order_notional"),
+        ("firm", "restricted"),
+    }
+    said = allowed.describe()
+    assert "max_order_quantity=100" in said
+    assert "max_order_notional=5000.50" in said
 
 
 @pytest.mark.parametrize("wrong", [0, -1, "NaN", "Infinity", "ten"])
 def test_a_limit_that_is_not_positive_is_refused(wrong: object) -> None:
     with pytest.raises(SettingsError, match="positive"):
         limits(max_position=wrong)  # type: ignore[arg-type]
+
+
+def test_a_name_that_is_nearly_right_says_what_was_meant() -> None:
+    with pytest.raises(SettingsError, match="did you mean max_position"):
+        limits(max_positon=5)
+
+
+def test_limits_are_given_by_name_by_book_or_by_file(tmp_path: Path) -> None:
+    made = limits(max_position=5)
+    path = tmp_path / "limits.toml"
+    path.write_text(dumps(made))
+    assert limits_of(made) is made
+    assert limits_of(path) == limits_of(str(path)) == made
+    assert limits_of(None) is None
+    with pytest.raises(SettingsError, match="limits file"):
+        limits_of(5)
 
 
 @given(st.lists(st.integers(-50, 50).filter(bool), max_size=20))

@@ -1,91 +1,45 @@
-"""Limits on what one order may do, tried before it leaves; `decide` is pure.
+"""Limits of a run, by name: the thin door to `limitbook`, which has limits by scope and in files.
 
-Only what is set is tried. A refusal names the limit, what was seen and the threshold.
+>>> ot.backtest(MyStrategy, data, limits=ot.limits(max_position=100, max_order_notional=50_000))
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from decimal import Decimal, InvalidOperation
-from typing import NamedTuple
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 from onetape.errors import SettingsError
+from onetape.risk.limitbook import LimitBook, book, load
 
-ZERO = Decimal(0)
 Number = int | str | float | Decimal
 
 
-class Breach(NamedTuple):
-    """The limit that refused, with what was observed and what was allowed."""
+def limits(**values: Number | bool | Sequence[str]) -> LimitBook:
+    """Return limits for the whole firm; what is not named is not tried.
 
-    limit: str
-    observed: Decimal
-    threshold: Decimal
+    The names, their units and what each means are in `onetape.risk.limitnames.LIMITS`; such as
+    max_order_quantity (units), max_order_notional (money of one order at its worst price),
+    max_position (units held either way with all orders filled), max_gross and daily_loss_hard
+    (money), price_collar (0.05 is 5 %), restricted (a list of instruments), self_match (on or
+    off). Money is in the run's currency.
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Thresholds; None is not tried.
-
-    max_order_quantity  units of the instrument in one order
-    max_order_notional  quantity x price x multiplier of one order, in its currency
-    max_position        absolute holding after the order, in units of the instrument
+    Raises SettingsError for a name that is not known or a value that it cannot have.
     """
-
-    max_order_quantity: Decimal | None = None
-    max_order_notional: Decimal | None = None
-    max_position: Decimal | None = None
-
-    def describe(self) -> str:
-        """Return the limits in one line."""
-        given = [(f.name, getattr(self, f.name)) for f in fields(self)]
-        return ", ".join(f"{name}={value}" for name, value in given if value is not None) or "none"
+    return book([("firm", name, value) for name, value in values.items()], absent="allow")
 
 
-def limits(
-    *,
-    max_order_quantity: Number | None = None,
-    max_order_notional: Number | None = None,
-    max_position: Number | None = None,
-) -> Limits:
-    """Return limits for a run; raises SettingsError when one is not positive."""
-    given = {
-        "max_order_quantity": max_order_quantity,
-        "max_order_notional": max_order_notional,
-        "max_position": max_position,
-    }
-    exact: dict[str, Decimal] = {}
-    for name, value in given.items():
-        if value is None:
-            continue
-        try:
-            exact[name] = Decimal(str(value))
-        except InvalidOperation:
-            exact[name] = Decimal("NaN")
-        if not (exact[name].is_finite() and exact[name] > 0):
-            raise SettingsError(f"{name}={value} found, a positive number expected")
-    return Limits(**exact)
+def limits_of(given: Any) -> LimitBook | None:
+    """Return the limits that a person gave: `limits(...)`, a limit book, the path of a file.
 
-
-def decide(
-    allowed: Limits, signed: Decimal, value: Decimal | None, held: Decimal, worst: Decimal
-) -> Breach | None:
-    """Return the first limit that an order breaks, or None.
-
-    `signed` is the order's quantity with its side's sign; `value` its notional, None while no
-    price is known, which a limit on notional refuses; `held` the holding and `worst` what it
-    is once every order on its way on the same side has been filled. What only brings the
-    holding nearer to zero passes `max_position`.
+    Raises SettingsError for anything else, and for a file that cannot be read.
     """
-    size, after = abs(signed), abs(worst + signed)
-    if allowed.max_order_quantity is not None and size > allowed.max_order_quantity:
-        return Breach("max_order_quantity", size, allowed.max_order_quantity)
-    if allowed.max_order_notional is not None:
-        if value is None:
-            return Breach("max_order_notional: no price yet", ZERO, allowed.max_order_notional)
-        if value > allowed.max_order_notional:
-            return Breach("max_order_notional", value, allowed.max_order_notional)
-    reduces = held * (worst + signed) >= 0 and after <= abs(held)
-    if allowed.max_position is not None and after > allowed.max_position and not reduces:
-        return Breach("max_position", after, allowed.max_position)
-    return None
+    if given is None or isinstance(given, LimitBook):
+        return given
+    if isinstance(given, str | Path):
+        return load(given)
+    raise SettingsError(
+        f"limits={given!r} found, ot.limits(max_position=100), the path of a limits file or None "
+        "expected"
+    )

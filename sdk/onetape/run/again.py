@@ -10,8 +10,8 @@ Nothing leaves: there is no venue, and the tape is in memory.
     python -m onetape.run.again FOLDER
 
 does it in a process of its own, since a thread holds one live node: FOLDER has the session's tape
-(`session.onetape`), its rows (`*.parquet`, with `rows.json`) and its strategy (`spec.json`); the new
-tape goes to `again.onetape`.
+(`session.onetape`), its rows (`*.parquet`, with `rows.json`) and its strategy (`spec.json`); the
+new tape goes to `again.onetape`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import asyncio
 import heapq
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,10 +28,10 @@ import msgspec
 import polars as pl
 from nautilus_trader.model import Currency
 
-from onetape.errors import RunError
 from onetape.market.instruments import Instrument
 from onetape.run import ports
 from onetape.run.approval import Who
+from onetape.run.asked import FLATTEN, flatten, heard
 from onetape.run.bridge import KINDS, Ways
 from onetape.run.carried import load
 from onetape.run.carry import Carried
@@ -45,7 +46,8 @@ from onetape.tape.event import Event
 from onetape.tape.recording import Recording
 
 VERBATIM = ("input/", "session", "run", "account/", "recon", "data")
-WAIT_S = 5.0
+WAIT_S = 5.0  # for the engine to deal with something
+PARTED_S = 1.0  # for what it was to make of it, once nothing is under way
 TURN_S = 0.0005
 SENT = (kinds.OrderSubmitted, kinds.OrderDenied)
 
@@ -181,12 +183,11 @@ class Script:
             return True  # it was made anew already
         if not self._given(event):
             await self._begin()
-            await self._until(lambda: kernel.recorder.count >= event.seq)
+            await self._until(lambda: kernel.recorder.count >= event.seq, PARTED_S)
             return kernel.recorder.count >= event.seq
         if kernel.recorder.count < event.seq - 1:
             return False
-        await self._give(event)
-        return True
+        return await self._give(event)
 
     def _given(self, event: Event) -> bool:
         fact = event.fact
@@ -200,39 +201,53 @@ class Script:
             return True
         return isinstance(fact, kinds.OrderFact) and not isinstance(fact, derived)
 
-    async def _give(self, event: Event) -> None:
+    async def _give(self, event: Event) -> bool:
         fact, kernel = event.fact, self.kernel
         if isinstance(fact, kinds_live.SessionMoved) and fact.state == "running":
             await self._begin()
         self._stamp(event.ts_init)
         if isinstance(fact, kinds.OrderFact):
-            await self._order(event, fact)
+            if not await self._order(event, fact):
+                return False
         elif isinstance(fact, kinds_live.TimerFired):
             timer = kernel.timers.fire(fact.name)
-            if timer is None:
-                raise RunError(f"timer {fact.name} came due and is not set in the rerun")
+            if timer is None:  # it was never set: other code, or other parameters
+                return False
             kernel.call(lambda: kernel.fire(fact.name, timer.call))
+        elif isinstance(fact, kinds_live.SessionAsked) and event.stream.startswith("input/"):
+            kernel.call(lambda: self._asked(fact, event.stream))
         else:
             kernel.now = event.ts_init
             kernel.recorder.note(fact, event.ts_event, event.stream, event.cause, event.lineage)
         if self._started:
             await self._quiet()
+        return True
 
-    async def _order(self, event: Event, fact: kinds.OrderFact) -> None:
+    def _asked(self, fact: kinds_live.SessionAsked, stream: str) -> None:
+        """Do again what a person asked for; what it raised was told to who asked."""
+        with suppress(Exception):
+            flatten(self.kernel) if stream == FLATTEN else heard(self.kernel, fact)
+
+    async def _order(self, event: Event, fact: kinds.OrderFact) -> bool:
         kernel, name = self.kernel, fact.client_order_id
         known = self._started and name in kernel.bridge.orders
         if isinstance(fact, SENT) and self._started:
             bridge = kernel.bridge
-            await self._until(lambda: name in bridge.came)
+            await self._until(lambda: name in bridge.came, PARTED_S)
+            if name not in bridge.came:
+                return False
             order = bridge.orders[name]
             kernel.inputs.give(Input("event", lambda stamp: bridge.judge(order, stamp)))
-            return
+            return True
         report = report_of(fact, event.ts_event)
         if not known or report is None or type(report) not in KINDS:
             kernel.now = event.ts_init
             kernel.recorder.tell(fact, event.ts_event, event.ts_init)
-            return
+            return True
+        if isinstance(fact, kinds.OrderFilled) and event.lineage is not None:
+            kernel.recorder.grounds[fact.trade_id] = event.lineage
         kernel.bridge.announce(name, report)
+        return True
 
     def _stamp(self, stamp: int) -> None:
         stamps = self.kernel.stamps
@@ -263,6 +278,7 @@ class Script:
             unheard=self._unheard,
             quiet=lambda: None,
             moment=kernel.moment,
+            grounds=kernel.grounds,
         )
         await kernel.start(Outbox(line), ways)
 
@@ -280,9 +296,9 @@ class Script:
             kernel.barrier()
         await self._until(lambda: kernel.still)
 
-    async def _until(self, done: Callable[[], bool]) -> None:
-        for _ in range(int(WAIT_S / TURN_S)):
-            if done() or self.error is not None:
+    async def _until(self, done: Callable[[], bool], seconds: float = WAIT_S) -> None:
+        for _ in range(int(seconds / TURN_S)):
+            if done():
                 return
             await asyncio.sleep(TURN_S if _ > 3 else 0)
 

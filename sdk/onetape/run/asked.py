@@ -7,17 +7,21 @@ what follows from it names it. A person's order goes through the same door as a 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from onetape.errors import RunError, SettingsError
+from onetape.run.host import Host, Word
+from onetape.run.kernel import Kernel
 from onetape.tape import kinds_live
 
 if TYPE_CHECKING:
     from onetape.run.trader import Trader
 
+FLATTEN = "input/flatten"  # the stream of the word that begins it
 TERMS = ("limit", "stop", "time_in_force", "post_only", "reduce_only", "instrument", "why")
 
 
@@ -63,44 +67,76 @@ class Asked:
             "person, says so on the tape, and the session follows it"
         )
 
-    def _order(self, args: dict[str, Any]) -> dict[str, Any]:
+    async def _order(self, args: dict[str, Any]) -> dict[str, Any]:
         side = str(args.get("side", "")).upper()
         if side not in ("BUY", "SELL"):
             raise SettingsError(f'side {args.get("side")!r} found, "buy" or "sell" expected')
         terms = {name: args[name] for name in TERMS if args.get(name) is not None}
         self._running()
-        made: list[str] = []
         said = {"side": side, "quantity": str(args.get("quantity")), **terms}
-        self._note("order", args, said, lambda: made.append(self._trader.person(side, said)))
-        return {"client_order_id": made[0] if made else ""}
+        return {"client_order_id": await self._note("order", args, said)}
 
-    def _cancel(self, args: dict[str, Any]) -> dict[str, Any]:
+    async def _cancel(self, args: dict[str, Any]) -> dict[str, Any]:
         named = str(args.get("client_order_id") or "all")
         self._running()
-        said = {"client_order_id": named}
-        self._note("cancel", args, said, lambda: self._trader.cancel(named))
+        await self._note("cancel", args, {"client_order_id": named})
+        self._trader.cancel(named)
         return {"asked": named}
 
     def _note(
-        self,
-        what: str,
-        args: dict[str, Any],
-        said: dict[str, Any] | None = None,
-        then: Callable[[], object] = lambda: None,
-    ) -> None:
+        self, what: str, args: dict[str, Any], said: dict[str, Any] | None = None
+    ) -> asyncio.Future[str]:
+        """Put a word on the tape in its turn; what came of it is told then."""
         kernel = self._trader.kernel
         detail = msgspec.json.encode(said or {}, order="deterministic").decode()
         fact = kinds_live.SessionAsked(what, _who(args), detail)
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_looked_at)
 
         def act() -> None:
-            kernel.note(fact, "input/asked")
-            then()
+            try:
+                done.set_result(heard(kernel, fact))
+            except Exception as err:  # the asker is told: the session has nothing to do with it
+                done.set_exception(err)
 
         kernel.call(act)
+        return done
 
     def _running(self) -> None:
         if self._trader.state != "running":
             raise RunError(f"the session is {self._trader.state}; it takes orders while it runs")
+
+
+def heard(kernel: Kernel, fact: kinds_live.SessionAsked) -> str:
+    """Put a person's word on the tape and do at once what it asks for; return the order's id.
+
+    A rerun does the same. Raises what the strategy would get for such an order.
+    """
+    seq = kernel.note(fact, "input/asked")
+    if fact.what != "order":
+        return ""
+    host: Host = kernel.host
+    said = msgspec.json.decode(fact.detail)
+    side, quantity = said.pop("side"), said.pop("quantity")
+    before, host.event = host.event, Word(seq, kernel.now)
+    try:
+        return host.intents.order(side, quantity, **said)
+    finally:
+        host.event = before
+
+
+def flatten(kernel: Kernel) -> list[str]:
+    """Trade everything held to zero, as an input of the session; return the orders' ids."""
+    kernel.note(kinds_live.SessionAsked("flatten", "its end"), FLATTEN)
+    target = kernel.host.intents.target
+    made = [target(0, None, name, "flatten", "close") for name in kernel.setup.instruments]
+    return [name for name in made if name is not None]
+
+
+def _looked_at(done: asyncio.Future[str]) -> None:
+    """Look at what came of a word, also where nobody waits for it any more."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _who(args: dict[str, Any]) -> str:

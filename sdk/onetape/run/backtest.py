@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from onetape import progress
 from onetape.errors import RunError, TapeError
 from onetape.market.actions import Split
 from onetape.risk.exposure import Exposure
+from onetape.risk.rungs import Ladder
 from onetape.run import engine, feed
 from onetape.run.actions import Actions
 from onetape.run.commands import Traded
 from onetape.run.fills import Walk
+from onetape.run.gate import Gate
+from onetape.run.gate_doors import GateAlgorithm
+from onetape.run.gate_ladder import LadderWatch
+from onetape.run.gated import GatedRecorder, RowMarket, gate_of, standing
 from onetape.run.host import Host, Stage
 from onetape.run.opening import CALCULATION, identity, ns, opened, params_in
 from onetape.run.recorder import Recorder
@@ -39,7 +45,14 @@ class _Run:
     def __init__(self, spec: Spec, spool: Spool | None) -> None:
         self.spec, self.spool = spec, spool
         self.strategies = [make() for make in spec.makers]
-        self.recorder = Recorder(ACCOUNT, spool.take if spool else None)
+        onward = spool.take if spool else None
+        self.gate: Gate | None = None
+        self.market = RowMarket()
+        if spec.limits is None and spec.ladder is None:
+            self.recorder = Recorder(ACCOUNT, onward)
+        else:
+            self.recorder = GatedRecorder(ACCOUNT, onward)
+            self.gate = gate_of(spec, ACCOUNT, self.recorder, self.market)
         self.instruments = {d.instrument.id: d.instrument for d in spec.datasets}
         self.end = max(ns(d.end) for d in spec.datasets) + 1_000
         self.walk = Walk() if spec.fill.adds == "path" else None
@@ -57,8 +70,9 @@ class _Run:
             Actions(hosts, self.start, self.end).attach()
             for strategy in self.strategies:
                 built.add_strategy(strategy)
-            self._drive(built, hosts)
-            self.recorder.sweep(built.cache.orders())
+            with self._gated(built, hosts):
+                self._drive(built, hosts)
+                self.recorder.sweep(built.cache.orders())
         except BaseException as err:  # Ctrl-C too: what happened until then is kept
             if self.spool is not None and not isinstance(err, TapeError):
                 self._close("failed", f"{type(err).__name__}: {err}")
@@ -68,6 +82,24 @@ class _Run:
             for host in hosts:
                 host.detach()
         return self._close("completed")
+
+    def _gated(self, built: Any, hosts: list[Host]) -> AbstractContextManager[None]:
+        """Set up the gate, if there are limits: what it looks at, and its doors."""
+        if self.gate is None or not isinstance(self.recorder, GatedRecorder):
+            return nullcontext()
+        self.recorder.hosts = hosts
+        if self._watches:
+            LadderWatch(self.spec.ladder or Ladder(), self.gate, hosts).attach()
+        algorithm = GateAlgorithm(self.gate, hosts)
+        built.add_exec_algorithm(algorithm)
+        return standing(hosts, self.market, algorithm)
+
+    @property
+    def _watches(self) -> bool:
+        """Whether the gate must see the rows: losses are told by prices, not by orders."""
+        rules = self.spec.limits.rules if self.spec.limits is not None else ()
+        losses = any(rule.name.startswith(("daily_loss", "drawdown")) for rule in rules)
+        return losses or self.spec.ladder is not None
 
     def _close(self, status: str, detail: str = "") -> Recording:
         self.recorder.note(kinds.RunClosed(status, detail), self.end, "run")
@@ -114,13 +146,13 @@ class _Run:
             hold_until=spec.fill.hold_until,
             walk=self.walk,
             first=self.strategies[0],
-            alone=len(self.strategies) == 1,
+            alone=len(self.strategies) == 1 and not self._watches,
             splits=self._terms().splits,
             latency_ns=spec.latency_ns,
             currency=spec.currency,
-            limits=spec.limits,
             calculation=CALCULATION,
             account=ACCOUNT,
+            gate=self.gate,
         )
         return [Host(s, stage, identity(s)[0], params_in(s)) for s in self.strategies]
 

@@ -48,6 +48,7 @@ class Ways:
     unheard: Answers  # that the engine did not take up
     quiet: Callable[[], None]  # told when something was done
     moment: Callable[[int], None]  # told the stamp of what is being done
+    grounds: Answers  # told of an execution that says what it was made on
 
 
 class Bridge:
@@ -262,6 +263,8 @@ class Bridge:
 
     def announce(self, name: str, report: ports.AnyReport) -> None:
         """Have the engine hear of a report of an order that it holds, in its turn."""
+        if isinstance(report, ports.Filled) and report.basis:
+            self.ways.grounds(report)
         order = self.orders[name]
         instrument = self.client.cache.instrument(order.instrument_id)
         say = lambda: announce(self.client, order, report, instrument)  # noqa: E731

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from nautilus_trader.model import OrderSide, OrderType
+from nautilus_trader.model import ClientOrderId, OrderSide, OrderType
 
 from onetape.errors import SettingsError
+from onetape.run.gate_orders import note_cancel
 from onetape.run.waiting import Waiting
 from onetape.tape.kinds import DecisionMade
 
@@ -64,7 +65,10 @@ class Commands:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._cause: int | None = None
+        self._changing: list[Any] = []  # new terms that are allowed and on their way
         self.waiting = Waiting(host)
+        self.passing: dict[str, Any] = {}  # orders that the gate let out and that are on their way
+        self.ready: Callable[[Any], Any] = _as_it_is  # how an order must be for the gate to see it
 
     def attach(self) -> None:
         """Put our commands in the place of the strategy's."""
@@ -77,40 +81,46 @@ class Commands:
         strategy.submit_order_list = self._plain_list
         self.straight_modify, self.straight_cancel = strategy.modify_order, strategy.cancel_order
         strategy.modify_order = self.modify
-        strategy.modify_orders = self._modify_all
         strategy.cancel_orders = self._cancel_each
         strategy.cancel_order = self.cancel
         strategy.cancel_all_orders = self.cancel_all
-        strategy.close_position = self._close_position
-        strategy.close_all_positions = self._close_all
-        strategy.market_exit = self._exit
+        self.rebuilt: dict[str, Callable[..., None]] = {
+            "modify_orders": self._modify_all,
+            "close_position": self._close_position,
+            "close_all_positions": self._close_all,
+            "market_exit": self._exit,
+        }
+        for name, command in self.rebuilt.items():
+            setattr(strategy, name, command)
 
     # -- out
 
     def send(self, order: Any, decision: int, *args: Any, **kwargs: Any) -> None:
         """Send an order, or hold it until its time; `decision` is the seq of its cause."""
-        if not self._host.refused(order, decision):
-            go = self._submit_one
-            if args or kwargs:
-                go = lambda it: self._submit(it[0], *args, **kwargs)  # noqa: E731
-            self._leave([order], decision, go)
+        go = self._submit_one
+        if args or kwargs:
+            go = lambda it: self._submit(it[0], *args, **kwargs)  # noqa: E731
+        self.leave([order], decision, go)
 
     def _submit_one(self, orders: list[Any]) -> None:
         self._submit(orders[0])
 
     def send_list(self, listed: Any, decision: int, *args: Any, **kwargs: Any) -> None:
         """Send orders that belong together."""
-        orders = list(listed)
-        firsts = [order for order in orders if order.parent_order_id is None]
-        if not any(self._host.refused(order, decision) for order in firsts):
-            self._leave(orders, decision, lambda them: self._submit_list(them, *args, **kwargs))
+        go = lambda them: self._submit_list(them, *args, **kwargs)  # noqa: E731
+        self.leave(list(listed), decision, go)
 
     def straight(self, order: Any) -> None:
         """Send the engine's own bookkeeping order: no decision, no limits, no waiting."""
         self._submit(order)
 
-    def _leave(self, orders: list[Any], decision: int, go: Callable[[list[Any]], None]) -> None:
+    def leave(self, orders: list[Any], decision: int, go: Callable[[list[Any]], None]) -> None:
+        """Let orders out by `go`, now or at their time, if the gate allows all of them."""
         host = self._host
+        if host.stage.gate is not None:
+            orders = [self.ready(order) for order in orders]
+            if host.refused(orders, decision):
+                return
         for order in orders:
             if order.parent_order_id is None:
                 size = order.quantity.as_decimal()
@@ -128,10 +138,38 @@ class Commands:
         if self._host.stopping:  # no callback will bring these orders' events
             for order in orders:
                 self._host.stage.recorder.promise(str(order.client_order_id), decision)
+        if self._host.stage.gate is not None:
+            go = self._watched(go)
         try:
             go(orders)
         finally:
             self._cause = before
+
+    def _watched(self, go: Callable[[list[Any]], None]) -> Callable[[list[Any]], None]:
+        """Let orders go that are still allowed to, known to the doors as the gate's own."""
+
+        def out(orders: list[Any]) -> None:
+            gate, before = self._host.stage.gate, self.passing
+            names = [str(order.client_order_id) for order in orders]
+            late = gate is not None and any(gate.held_back(name) for name in names)
+            if late and self._host.refused(orders, self._cause):  # which says so on the tape
+                self.dropped(names)
+                return
+            self.passing = before | dict(zip(names, orders, strict=True))
+            try:
+                go(orders)
+            finally:
+                self.passing = before
+
+        return out
+
+    def dropped(self, names: Iterable[str]) -> None:
+        """Forget orders that never left."""
+        host = self._host
+        for name in names:
+            host.exposure.ended(name)
+            if host.stage.gate is not None:
+                host.stage.gate.dropped(name)
 
     def release(self, instrument_id: Any, now: int) -> None:
         """Send what was held for an instrument: its moment has come."""
@@ -153,8 +191,13 @@ class Commands:
         finally:
             host.event = after
 
-    def modify(
+    def modify(self, client_order_id: Any, *args: Any, **kwargs: Any) -> None:
+        """Change a working order, if the limits allow what it becomes."""
+        self.modify_by(self.straight_modify, client_order_id, *args, **kwargs)
+
+    def modify_by(
         self,
+        send: Callable[..., Any],
         client_order_id: Any,
         quantity: Any = None,
         price: Any = None,
@@ -162,7 +205,7 @@ class Commands:
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        """Change a working order, if the limits allow what it becomes."""
+        """Change a working order through `send`, if the limits allow what it becomes."""
         host = self._host
         order = host.strategy.cache.order(client_order_id)
         if order is None:
@@ -170,12 +213,25 @@ class Commands:
                 f"order {client_order_id} found nowhere at the venue; one that still waits for "
                 "its moment is changed by canceling it and sending another"
             )
-        size = None if quantity is None else quantity.as_decimal()
-        level = None if price is None else price.as_decimal()
-        terms = {"quantity": size, "price": level, "why": f"order {client_order_id}"}
-        decision = host.decide("modify", str(order.instrument_id), **terms)
-        if not host.refused(order, decision, size, level):
-            self.straight_modify(client_order_id, quantity, price, trigger_price, *args, **kwargs)
+        changed = {"quantity": quantity, "price": price, "trigger_price": trigger_price}
+        terms = {n: None if v is None else v.as_decimal() for n, v in changed.items()}
+        key = (str(client_order_id), *terms.values())
+        if key not in self._changing:
+            shown = {"quantity": terms["quantity"], "price": terms["price"]}
+            decision = host.decide(
+                "modify", str(order.instrument_id), **shown, why=f"order {client_order_id}"
+            )
+            if host.refused([order], decision, **terms):
+                return
+        self._changing.append(key)
+        try:
+            send(client_order_id, quantity, price, trigger_price, *args, **kwargs)
+        except Exception:
+            if host.stage.gate is not None:  # the engine took no command
+                host.stage.gate.unchanged(str(client_order_id))
+            raise
+        finally:
+            self._changing.remove(key)
 
     def _modify_all(self, *_args: Any, **_kwargs: Any) -> None:
         raise SettingsError("modify_orders() passes no limits: change orders one by one")
@@ -187,11 +243,21 @@ class Commands:
     def cancel(self, client_order_id: Any, *args: Any, **kwargs: Any) -> None:
         """Cancel one order, sent or still held."""
         if not self.waiting.drop(str(client_order_id)):
+            self._note_cancel(self._host.strategy.cache.order(client_order_id))
             self._cancel(client_order_id, *args, **kwargs)
+
+    def _note_cancel(self, order: Any) -> None:
+        host = self._host
+        if host.stage.gate is not None and order is not None and not order.is_closed:
+            note_cancel(host.stage.gate, order, host._time(), host._code, host.note)
 
     def cancel_all(self, instrument_id: Any, *args: Any, **kwargs: Any) -> None:
         """Cancel an instrument's orders, sent or still held."""
         self.waiting.drop(None, str(instrument_id))
+        host = self._host
+        if host.stage.gate is not None:
+            for working in host.stage.gate.working(host.name, str(instrument_id)):
+                self._note_cancel(host.strategy.cache.order(ClientOrderId(working.id)))
         self._cancel_all(instrument_id, *args, **kwargs)
 
     # -- the engine's own commands, through our door
@@ -242,3 +308,7 @@ class Commands:
             for position in strategy.cache.positions_open(instrument_id=instrument_id)
             if position.strategy_id == strategy.strategy_id
         ]
+
+
+def _as_it_is(order: Any) -> Any:
+    return order

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nautilus_trader import model as engine
 from nautilus_trader.common import TimeEvent
@@ -27,11 +27,11 @@ from nautilus_trader.trading import Strategy as EngineStrategy
 
 from onetape.errors import SettingsError
 from onetape.risk.exposure import Exposure
-from onetape.risk.limits import Limits, decide
 from onetape.run.clock import Clock, unwatched, watched
 from onetape.run.commands import Commands, Traded
 from onetape.run.feed import Source
 from onetape.run.fills import Walk
+from onetape.run.gate_orders import judged
 from onetape.run.indicators import Indicator
 from onetape.run.intents import Intents
 from onetape.run.moment import Moment
@@ -42,6 +42,9 @@ from onetape.run.worth import Worth
 from onetape.tape import kinds
 from onetape.tape.event import Lineage
 
+if TYPE_CHECKING:
+    from onetape.run.gate import Gate
+
 UNTOUCHED = frozenset(("on_save", "on_load"))  # their return values are the engine's
 Handler = Callable[..., object]
 WRAPPED = (
@@ -49,6 +52,13 @@ WRAPPED = (
     "_host",
 )  # fmt: skip
 NO_EVENT = object()  # on_stop and the like handle nothing
+
+
+class Word(NamedTuple):
+    """A person's word to a live session: where it stands on the tape, and when it came."""
+
+    seq: int
+    ts_event: int
 
 
 @dataclass(frozen=True)
@@ -66,9 +76,9 @@ class Stage:
     alone: bool  # one strategy only
     splits: bool  # some share splits while the run goes on
     currency: str
-    limits: Limits | None
     calculation: str
     account: str
+    gate: Gate | None = None  # None: no limits, and nothing is asked
     live: Moment | None = None  # in a live session: its time, its order ids, its end
 
 
@@ -140,17 +150,18 @@ class Host:
         if self.failure is not None:
             return
         self.failure = (error, handler, event)
-        if self.stage.live is not None:
-            self.stage.live.failed(error)
+        if self.stage.live is not None:  # it stops in order: what works at the venue is canceled,
+            self.stage.live.failed(error)  # and what becomes of it is recorded as before
+            return
         for name in ("on_bar", "on_quote", "on_trade", "on_order_event", "on_stop"):
             setattr(self.strategy, name, _nothing)
-        if self.stage.live is not None:  # it stops in order: what works at the venue is canceled
-            return
         with suppress(RuntimeError):  # while an order is announced the engine hears no command
             self.strategy.shutdown_system(f"{handler} raised")
 
     def _event_handler(self, name: str, body: Handler) -> Handler:
         def handle(*events: Any) -> None:
+            if self.failure is not None:
+                return
             before, self.event = self.event, events[0] if events else NO_EVENT
             self.stopping = self.stopping or name == "on_stop"
             try:
@@ -293,6 +304,8 @@ class Host:
             key = ("on_quote", now.instrument_id)
         elif isinstance(now, engine.TradeTick):
             key = ("on_trade", now.instrument_id)
+        elif isinstance(now, Word):
+            key, what, cause = None, "a person's word", cause or now.seq
         else:
             key = None
             order = self.orders.behind(now)
@@ -312,31 +325,12 @@ class Host:
         live = self.stage.live
         return self.clock.timestamp_ns() if live is None else live.now
 
-    def refused(self, order: Any, decision: int, quantity: Any = None, price: Any = None) -> bool:
-        """Try the run's limits on an order, with new terms if given; record a refusal."""
-        allowed = self.stage.limits
-        if allowed is None:
+    def refused(self, orders: list[Any], decision: int | None, **changed: Any) -> bool:
+        """Ask the gate, if there is one, about orders that leave together or a changed one."""
+        gate = self.stage.gate
+        if gate is None:
             return False
-        traded = self.traded[str(order.instrument_id)]
-        size: Decimal = order.quantity.as_decimal() if quantity is None else quantity
-        signed = size if order.is_buy else -size
-        own = getattr(order, "price", None)
-        if price is None:
-            price = own.as_decimal() if own is not None else self.worth.last_price(traded.name)
-        value = abs(size * price * traded.multiplier) if price else None
-        held = self.exposure.held.get((self.name, traded.name), Decimal(0))
-        worst = self.exposure.at_most(self.name, traded.name, 1 if order.is_buy else -1)
-        if order.is_reduce_only:
-            worst = -signed
-        elif quantity is not None:  # what the order was before is no longer to come
-            worst -= self.exposure.to_come(str(order.client_order_id))
-            signed -= order.filled_qty.as_decimal().copy_sign(signed)
-        breach = decide(allowed, signed, value, held, worst)
-        if breach is None:
-            return False
-        side = "BUY" if order.is_buy else "SELL"
-        self.note(kinds.RiskDenied(self.name, traded.name, *breach, side, size), decision)
-        return True
+        return not judged(gate, orders, self._time(), self._code, decision, self.note, **changed)
 
 
 def _overridden(kind: type, name: str) -> bool:

@@ -35,7 +35,7 @@ from onetape.run.outbox import Outbox
 from onetape.run.timers import LiveClock, Timers, time_event
 from onetape.run.wire import Rows
 from onetape.tape import kinds, kinds_live
-from onetape.tape.event import Event
+from onetape.tape.event import Event, Lineage
 
 AGAIN = re.compile(r"r\d+")
 START_S = 30.0
@@ -78,6 +78,7 @@ class Kernel:
         self.stamps = Stamps(setup.replayed, setup.start)
         self.inputs = Inputs(self.stamps, 1) if setup.serial else Inputs(self.stamps)
         self.recorder = GatedRecorder(setup.account, onward, self._times)
+        self.recorder.grounds = {}
         self.recorder.gate, self.recorder.instruments = setup.gate, setup.instruments
         self.exposure = Exposure()
         self.timers = Timers()
@@ -126,6 +127,14 @@ class Kernel:
     def moment(self, stamp: int) -> None:
         """Learn what time it is for what is being done."""
         self.now = stamp
+
+    def grounds(self, fill: ports.AnyReport) -> None:
+        """Keep what a simulated fill says that it was made on, for its lineage."""
+        if isinstance(fill, ports.Filled):
+            source = f"simulated at {self.bridge.ways.venue.name}"
+            self.recorder.grounds[fill.trade_id] = Lineage(
+                source, fill.basis, fill.ts_event, "", "", CALCULATION
+            )
 
     # -- building
 
@@ -220,7 +229,8 @@ class Kernel:
         def handle(row: Any) -> None:
             self.now = self.inputs.row_handled()
             self.seen(row)
-            body(row)
+            if self.host.failure is None:
+                body(row)
             self.inputs.advance()
             self.done()
 

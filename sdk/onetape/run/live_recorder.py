@@ -23,6 +23,7 @@ class GatedRecorder(Recorder):
     """A recorder that has the gate told of every fact, at the session's time."""
 
     gate: Gate | None = None
+    grounds: dict[str, tape.Lineage]  # by trade: the row that a simulated fill was made on
     instruments: Mapping[str, Instrument]
 
     def note(
@@ -39,6 +40,11 @@ class GatedRecorder(Recorder):
             for part in self._parts(fact):
                 self.gate.take(part, ts)
         return seq
+
+    def _grounds(self, fact: Any) -> tape.Lineage | None:
+        return (
+            self.grounds.pop(fact.trade_id, None) if isinstance(fact, kinds.OrderFilled) else None
+        )
 
     def _parts(self, fact: kinds.Fact) -> Iterator[kinds.Fact]:
         """Yield what a fact is to the gate: what was carried are holdings, bought at their cost."""

@@ -49,6 +49,7 @@ def opened(spec: Spec, strategies: list[Any]) -> kinds.RunOpened:
 
 
 def _settings(spec: Spec, first: Any) -> dict[str, str]:
+    ladder = {"ladder": spec.ladder.describe()} if spec.ladder else {}
     return {
         "fill": spec.fill.name,
         "fill_means": spec.fill.says,
@@ -57,6 +58,7 @@ def _settings(spec: Spec, first: Any) -> dict[str, str]:
         "latency_ns": str(spec.latency_ns),
         "account": f"{spec.account}, leverage {spec.leverage}",
         "limits": spec.limits.describe() if spec.limits else "none",
+        **ladder,
         "strategy_path": f"{type(first).__module__}:{type(first).__qualname__}",
     }
 

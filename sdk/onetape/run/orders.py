@@ -48,7 +48,8 @@ class OrderWatch:
                     self._booked = None
                 else:
                     self._take(event, before)
-                if body is not None and not (ignored and event.client_order_id in ignored):
+                hears = body is not None and host.failure is None
+                if hears and not (ignored and event.client_order_id in ignored):
                     body(event)
             except BaseException as err:
                 host.fail(err, "on_order_event", event)
@@ -67,7 +68,7 @@ class OrderWatch:
             try:
                 self._take(event, before)
                 self._booked = event.event_id
-                if event.client_order_id not in ignored:
+                if host.failure is None and event.client_order_id not in ignored:
                     body(event)
             except BaseException as err:
                 host.fail(err, name, event)

@@ -131,7 +131,12 @@ class Recorder:
         self._last[order] = seq
         self._seen[order] += 1
         ts_event, ts_init = times or (event.ts_event, event.ts_init)
-        return tape.Event(seq, ts_event, ts_init, f"order/{order}", fact, why)
+        lineage = self._grounds(fact) if self._times is not None else None
+        return tape.Event(seq, ts_event, ts_init, f"order/{order}", fact, why, lineage)
+
+    def _grounds(self, _fact: Any) -> tape.Lineage | None:
+        """Return what a venue's word rests on, where somebody knows."""
+        return None
 
     def sweep(self, orders: list[Any]) -> int:
         """Record the events of `orders` that no callback brought; return how many."""

@@ -14,7 +14,9 @@ from nautilus_trader.trading import Strategy as EngineStrategy
 
 from onetape.errors import RunError, SettingsError
 from onetape.market.dataset import Dataset
-from onetape.risk.limits import Limits
+from onetape.risk.limitbook import LimitBook, from_json, to_json
+from onetape.risk.limits import limits, limits_of
+from onetape.risk.rungs import Ladder, ladder_of
 from onetape.run.engine import account_terms
 from onetape.run.fees import Bps, Fees, PerShare, Slippage
 from onetape.run.fills import Fill, convention
@@ -25,7 +27,6 @@ from onetape.tape import kinds
 TERMS: dict[str, tuple[Any, str]] = {
     "fees": ((Bps, PerShare), "ot.bps(20), ot.per_share(...), ot.maker_taker(...)"),
     "slippage": (Slippage, "ot.ticks(1)"),
-    "limits": (Limits, "ot.limits(max_position=100)"),
 }
 CHUNK = 32_768  # rows at a time: what the caches hold runs faster than what they do not
 
@@ -44,7 +45,8 @@ class Spec:
     latency_ns: int = 0
     account: str = "margin"
     leverage: Decimal = Decimal(1)
-    limits: Limits | None = None
+    limits: LimitBook | None = None
+    ladder: Ladder | None = None
     progress: bool | None = None
     chunk: int = CHUNK
 
@@ -58,6 +60,7 @@ def specify(strategy: Any, data: Any, **terms: Any) -> Spec:
     fill = convention(terms.pop("fill", None), {d.kind for d in datasets})
     cash, currency = terms.pop("cash"), terms.pop("currency")
     kind, leverage = account_terms(terms.pop("account", "margin"))
+    allowed, ladder = limits_of(terms.pop("limits", None)), terms.pop("ladder", None)
     return Spec(
         makers=_makers(strategy, terms.pop("params", None) or {}),
         datasets=datasets,
@@ -67,12 +70,18 @@ def specify(strategy: Any, data: Any, **terms: Any) -> Spec:
         latency_ns=_latency(terms.pop("latency", 0)),
         account=kind,
         leverage=leverage,
+        limits=allowed,
+        ladder=None if ladder is None else ladder_of(ladder),
         **terms,
     )
 
 
-class Recipe(msgspec.Struct, frozen=True):
-    """A spec's terms as they are kept in `run.opened`."""
+class Recipe(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A spec's terms as they are kept in `run.opened`.
+
+    `limits` are a limit book's version and rules; tapes of earlier versions have the names and
+    values of limits there, which `limits_kept` reads as well.
+    """
 
     cash: tuple[tuple[str, Decimal], ...]
     fill: str
@@ -81,15 +90,26 @@ class Recipe(msgspec.Struct, frozen=True):
     latency_ns: int
     account: str
     leverage: Decimal
-    limits: Limits | None
+    limits: dict[str, Any] | None
+    ladder: Ladder | None = None
 
     @classmethod
     def of(cls, spec: Spec) -> Recipe:
         """Return the terms of a spec."""
-        return cls(
-            **{name: getattr(spec, name) for name in cls.__struct_fields__ if name != "fill"},
-            fill=spec.fill.name,
-        )
+        same = [name for name in cls.__struct_fields__ if name not in ("fill", "limits")]
+        kept = None
+        if (book := spec.limits) is not None:
+            kept = {"version": book.version, **msgspec.json.decode(to_json(book))}
+        return cls(**{n: getattr(spec, n) for n in same}, fill=spec.fill.name, limits=kept)
+
+    def limits_kept(self) -> LimitBook | None:
+        """Return the limits, whatever version wrote them."""
+        if self.limits is None:
+            return None
+        if "rules" in self.limits:
+            return from_json(msgspec.json.encode(self.limits), self.limits["version"])
+        given = {name: value for name, value in self.limits.items() if value is not None}
+        return limits(**given)
 
 
 def specify_again(opened: kinds.RunOpened, strategy: Any, datasets: tuple[Dataset, ...]) -> Spec:
@@ -97,12 +117,14 @@ def specify_again(opened: kinds.RunOpened, strategy: Any, datasets: tuple[Datase
     if not opened.recipe:
         raise RunError("this tape keeps no recipe: it was recorded by a version that wrote none")
     recipe = msgspec.json.decode(opened.recipe, type=Recipe)
-    terms = {name: getattr(recipe, name) for name in Recipe.__struct_fields__ if name != "fill"}
+    same = [name for name in Recipe.__struct_fields__ if name not in ("fill", "limits")]
+    terms = {name: getattr(recipe, name) for name in same}
     return Spec(
         makers=_makers(strategy, opened.params),
         datasets=datasets,
         currency=opened.currency,
         fill=convention(recipe.fill, {d.kind for d in datasets}),
+        limits=recipe.limits_kept(),
         **terms,
     )
 

@@ -56,7 +56,7 @@ class Telling:
             ts=trader.kernel.now,
             heartbeat=now,
             detail=trader.detail,
-            quotes=counts["rows"],
+            quotes=trader.receiving.rows,
             orders_sent=counts["orders"],
             fills=counts["fills"],
             working=len(trader.carried.working),
@@ -84,7 +84,7 @@ class Telling:
                 one.age_ns / 1e9 if one.rows else None,
                 one.rows,
             )
-            for one in self._trader.health.states()
+            for one in self._trader.receiving.health.states()
         )
 
     def _holdings(self) -> list[Holding]:

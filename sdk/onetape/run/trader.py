@@ -25,6 +25,7 @@ from onetape.risk.joining import joined
 from onetape.risk.limitbook import from_json, to_json
 from onetape.run import ports
 from onetape.run.approval import Who
+from onetape.run.asked import flatten
 from onetape.run.bridge import Ways
 from onetape.run.carry import Carried
 from onetape.run.fence import Lease, stream_of
@@ -32,20 +33,20 @@ from onetape.run.folder import LiveSpec
 from onetape.run.following import Following, standing
 from onetape.run.gated import RowMarket
 from onetape.run.handover import Handover
-from onetape.run.health import Health
 from onetape.run.hearing import Hearing
 from onetape.run.keep import Keep
 from onetape.run.kernel import Kernel, Setup
 from onetape.run.line import Line
 from onetape.run.live_gate import LastLine, gate_of
 from onetape.run.outbox import Outbox
+from onetape.run.receiving import Paper, Receiving
 from onetape.run.sitting import opened, sources
 from onetape.tape import kinds, kinds_live
 from onetape.tape.event import Event
 from onetape.tape.port import Tape
 
 CANCEL_S, FLAT_S, DRAIN_S = 10.0, 10.0, 2.0
-PAUSE_S, TICK_S, AGAIN_S = 0.01, 0.1, 0.25
+PAUSE_S, AGAIN_S = 0.01, 0.25
 COUNTED = {
     kinds.OrderSubmitted: "orders",
     kinds.OrderFilled: "fills",
@@ -80,7 +81,6 @@ class Trader:
         self.patience = 5.0  # seconds for which a venue that cannot be reached is tried again
         self.halted = ""  # why nothing may leave any more; set from anywhere, at once
         self.counts: Counter[str] = Counter()
-        self.health = Health(self.feed.name, replayed=self.feed.replayed)
         self.kernel: Kernel
         self.line: Line
         self.outbox: Outbox
@@ -88,15 +88,10 @@ class Trader:
         self.hearing: Hearing
         self.last_line: LastLine
         self._market: RowMarket
-        self._keep: Keep | None = None
         self._early: list[ports.AnyReport | ports.VenueState] = []
-        self._last: dict[str, ports.AnyRow] = {}
         self._equity: Decimal | None = None
-        self._feed_now = 0  # what time a replayed feed says it is
-        self._row_out = False  # a paced feed waits for us to be done with its row
-        self._asking = False
-        self._told_lost = False
-        self._ticking: asyncio.Task[None] | None = None
+        self.receiving = Receiving(self.feed, self.ended.set)
+        self._leaving: set[str] = set()  # orders that may leave although the session stops
         self._following: Following | None = None
 
     # -- start
@@ -105,7 +100,7 @@ class Trader:
         """Do everything up to the first row; raises what stands in the way, with the tape told."""
         before = await asyncio.to_thread(self.lease.take)
         await _reached(lambda: self.venue.connect(self._report), self.patience)
-        await _reached(lambda: self.feed.connect(self._fed), self.patience)
+        await _reached(lambda: self.feed.connect(self.receiving.take), self.patience)
         self.instruments = await self._known()
         self._open()
         self.to("reconciling")
@@ -132,7 +127,7 @@ class Trader:
 
     def _open(self) -> None:
         spec, feed, instruments = self.spec, self.feed, self.instruments
-        start = self._feed_now - 1 if feed.replayed else time.time_ns()
+        start = self.receiving.now - 1 if feed.replayed else time.time_ns()
         who = Who(spec.account, spec.trader, spec.desk)
         gate, self._market = gate_of(spec.limits, who, spec.currency, instruments)
         setup = Setup(
@@ -149,12 +144,14 @@ class Trader:
         self.line = Line(self.tape, self.stream, spec.book, self._tape_moved)
         self.kernel = kernel = Kernel(setup, self._onward, self._failed)
         kernel.attached = self._attached
-        kernel.done, kernel.kept = self.quiet, self._kept
+        kernel.done = self.receiving.quiet
         self.last_line = LastLine(gate, kernel)
         self.carried = Carried({name: i.multiplier for name, i in instruments.items()})
         self.hearing = Hearing(kernel, self.carried, spec.account, instruments)
+        keep = None
         if self.folder is not None and spec.catalog:
-            self._keep = Keep(self.folder, spec.session, feed.name, instruments.values())
+            keep = Keep(self.folder, spec.session, feed.name, instruments.values())
+        self.receiving.begin(kernel, keep, Paper.of(self.venue, instruments))
         kernel.note(opened(spec, self.strategy, instruments), "run")
         account = kinds.AccountOpened(spec.account, "margin", spec.currency)
         kernel.note(account, f"account/{spec.account}")
@@ -187,16 +184,17 @@ class Trader:
             changed=self.last_line.changed,
             unknown=self.hearing.unknown,
             unheard=self.hearing.unheard,
-            quiet=self.quiet,
+            quiet=self.receiving.quiet,
             moment=kernel.moment,
+            grounds=kernel.grounds,
         )
         await kernel.start(self.outbox, ways)
         self._take_early()
         for wanted in spec.subscriptions:
             one = ports.Subscription(wanted.instrument, wanted.data, wanted.step)
-            self.health.watch(one, kernel.now)
+            self.receiving.health.watch(one, kernel.now)
             await self.feed.subscribe(one)
-        self._ticking = asyncio.create_task(self._tick())
+        self.receiving.run(self.line)
         self.to("running")
         await self.feed.begin()
 
@@ -210,61 +208,14 @@ class Trader:
         self.line.send()
         self.moved()
 
-    async def _tick(self) -> None:
-        """Look at what no row brings: silence, timers, data that waits to be written."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            now = self.kernel.stamps.peek()
-            self._judge(now)
-            if not self.feed.replayed:
-                while (due := self.kernel.timers.next) is not None and due <= now:
-                    self.kernel.due()
-            if self._keep is not None:
-                self._keep.tick(now)
-                self._lost(self._keep)
-            self.line.send()
-
-    def _lost(self, keep: Keep) -> None:
-        """Say once that the day's data cannot be written: it is not whole any more."""
-        if keep.failed and not self._told_lost:
-            self._told_lost = True
-            detail = f"rows of this session are not kept: {keep.failed}"
-            alert = kinds_live.RiskAlert("data", "warning", "session", detail)
-            self.kernel.call(lambda: self.kernel.note(alert, "input/data"))
-
-    def _judge(self, now: int) -> None:
-        for moved in self.health.tick(now):
-            self.kernel.call(lambda moved=moved: self.kernel.note(moved, "input/feed"))
-
     def _recorded(self) -> int:
         self.kernel.recorder.flush()
         return self.kernel.recorder.count
 
     def _halted(self, order: Any) -> str:
+        if self.state == "stopping" and str(order.client_order_id) not in self._leaving:
+            return "the session is stopping: nothing new leaves"
         return self.halted or self.last_line.halted(order)
-
-    def _fed(self, row: ports.AnyRow | ports.FeedSignal) -> None:
-        if isinstance(row, ports.FeedSignal):
-            self._feed_now = row.ts_event
-            if self.opened and self.health.signal(row, self.kernel.stamps.peek()):
-                self._judge(self.kernel.stamps.peek())
-            if row.signal == "ended":
-                self.kernel.call(self._fed_out)
-            return
-        self._row_out = True
-        self._last[row.instrument] = row
-        self.counts["rows"] += 1
-        self.kernel.row(row)
-
-    def _kept(self, row: ports.AnyRow, stamp: int) -> None:
-        if self._keep is not None:
-            self._keep.take(row, stamp)
-        if self.health.take(row, stamp):
-            self._judge(stamp)
-
-    def _fed_out(self) -> None:
-        self.detail = "the replayed day has ended"
-        self.ended.set()
 
     def _report(self, report: ports.AnyReport | ports.VenueState) -> None:
         if not self.started:
@@ -287,20 +238,6 @@ class Trader:
         fact = kinds_live.VenueMoved(self.venue.name, moved.state, moved.detail)
         self.kernel.call(lambda: self.kernel.note(fact, "input/venue"))
 
-    def quiet(self) -> None:
-        """When nothing is under way: let a paced feed go on."""
-        kernel = self.kernel
-        if not (self._row_out and self.feed.paced):
-            return
-        if kernel.still:
-            self._row_out = self._asking = False
-            self.feed.handled()
-        elif kernel.commanded and not len(kernel.inputs) and not self._asking:
-            self._asking = True
-            kernel.barrier()
-        if not kernel.commanded:
-            self._asking = False
-
     # -- what is looked at
 
     @property
@@ -310,10 +247,7 @@ class Trader:
 
     def mark(self, instrument: str) -> Decimal | None:
         """Return the last price of an instrument; None before the first."""
-        row = self._last.get(instrument)
-        if row is None or isinstance(row, ports.Quote):
-            return None if row is None else (row.bid + row.ask) / 2
-        return row.price if isinstance(row, ports.Trade) else row.close
+        return self.receiving.mark(instrument)
 
     def equity(self) -> Decimal | None:
         """Return what the account is worth in the session's currency; None while unknown."""
@@ -329,11 +263,6 @@ class Trader:
         return "HALTED" if self.halted else self.last_line.standing()
 
     # -- what persons and the tape say
-
-    def person(self, side: str, said: dict[str, Any]) -> str:
-        """Send a person's order, through the same door as any other."""
-        terms = {k: v for k, v in said.items() if k not in ("side", "quantity")}
-        return self.kernel.host.intents.order(side, said["quantity"], **terms)
 
     def cancel(self, named: str) -> None:
         """Cancel one order by its id, or "all"."""
@@ -384,17 +313,17 @@ class Trader:
             kernel.call(lambda: self.cancel("all"))
             await self._until(lambda: not kernel.bridge.working(), CANCEL_S)
             if self.flatten:
-                kernel.call(self._flatten)
+                kernel.call(lambda: self._leaving.update(flatten(kernel)))
                 await self._until(self._flat, FLAT_S)
             await self._until(lambda: kernel.still, DRAIN_S)
             self.equity()
             await kernel.stop()
-        if self._ticking is not None:
-            self._ticking.cancel()
+        self.receiving.stop()
         if self._following is not None:
             self._following.stop()
         await _quietly(self.venue.disconnect())
-        await asyncio.to_thread(self._keep_data)
+        for fact in await asyncio.to_thread(self.receiving.kept, self.spec.catalog):
+            self.kernel.note(fact, "data")
         return "failed" if self.error else "stopped"
 
     async def close(self, state: str) -> None:
@@ -405,22 +334,6 @@ class Trader:
         self._recorded()
         await self.line.close()
         self.lease.release()
-
-    def _keep_data(self) -> None:
-        if self._keep is None:
-            return
-        from onetape.market.catalog import Catalog
-
-        try:
-            for kept in self._keep.close(Catalog(self.spec.catalog)):
-                self.kernel.note(kept, "data")
-        except (OnetapeError, OSError) as err:  # the rows stay in the folder, for `recover`
-            alert = f"the day's data could not be put into {self.spec.catalog}: {err}"
-            self.kernel.note(kinds_live.RiskAlert("data", "warning", "session", alert), "data")
-
-    def _flatten(self) -> None:
-        for name in self.instruments:
-            self.kernel.host.intents.target(0, None, name, "flatten", "close")
 
     def _flat(self) -> bool:
         held = self.kernel.exposure.held

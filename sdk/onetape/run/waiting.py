@@ -100,8 +100,7 @@ class Waiting:
                     kept.append(held)
                     continue
                 dropped = True
-                for each in ids:
-                    self._host.exposure.ended(each)
+                self._host.commands.dropped(ids)
             self._keep(held_for, kept)
         return dropped
 
@@ -114,6 +113,5 @@ class Waiting:
             if all(order is not None for order in changed):
                 kept.append(held._replace(orders=changed))
             else:  # no whole unit is left of an order: it and what belongs to it is dropped
-                for order in held.orders:
-                    self._host.exposure.ended(str(order.client_order_id))
+                self._host.commands.dropped(str(o.client_order_id) for o in held.orders)
         self._keep(instrument_id, kept)

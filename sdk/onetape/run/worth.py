@@ -1,14 +1,22 @@
 # pyright: standard
-"""What things are worth while a run goes on: last prices, rates and equity, for sizing."""
+"""What things are worth while a run goes on: last prices, rates and equity, for sizing and limits.
+
+`prices` and `reference` say where a price is from: "mid" of a quote, "last" trade, "close" of a
+bar; with its time, for whoever minds how old it is.
+"""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from nautilus_trader.model import Bar, QuoteTick, TradeTick
 
 from onetape.errors import SettingsError
+from onetape.risk.intent import Reference
 
 if TYPE_CHECKING:
+    from onetape.run.feed import Source
     from onetape.run.host import Host
 
 
@@ -22,15 +30,26 @@ class Worth:
         """Return the last price seen of an instrument; zero before its first row."""
         cache = self._host.strategy.cache
         for source in self._host.stage.sources:
-            if source.dataset.instrument.id != instrument:
-                continue
-            if source.kind == "bars" and (bar := cache.bar(source.bar_type)) is not None:
-                return bar.close.as_decimal()
-            if source.kind == "quotes" and (quote := cache.quote(source.instrument_id)) is not None:
-                return (quote.bid_price.as_decimal() + quote.ask_price.as_decimal()) / 2
-            if source.kind == "trades" and (trade := cache.trade(source.instrument_id)) is not None:
-                return trade.price.as_decimal()
+            if source.dataset.instrument.id == instrument:
+                found = _seen(cache, source)
+                if found is not None:
+                    return found.price
         return Decimal(0)
+
+    def prices(self, instrument: str) -> list[Reference]:
+        """Return the last price of each of an instrument's datasets, in the run's order."""
+        cache = self._host.strategy.cache
+        return [
+            found
+            for source in self._host.stage.sources
+            if source.dataset.instrument.id == instrument
+            and (found := _seen(cache, source)) is not None
+        ]
+
+    def reference(self, instrument: str) -> Reference | None:
+        """Return the freshest price; of equally fresh ones a quote's, then a trade's."""
+        found = self.prices(instrument)
+        return max(found, key=lambda one: (one.ts, one.source == "mid", one.source), default=None)
 
     def rate(self, currency: str) -> Decimal:
         """Return what one unit of `currency` is worth in the run's currency."""
@@ -60,3 +79,22 @@ class Worth:
                     held * self.last_price(name) * traded.multiplier * self.rate(traded.currency)
                 )
         return total
+
+
+def _seen(cache: Any, source: Source) -> Reference | None:
+    if source.kind == "bars":
+        return told(cache.bar(source.bar_type))
+    name = source.instrument_id
+    return told(cache.quote(name) if source.kind == "quotes" else cache.trade(name))
+
+
+def told(row: Any) -> Reference | None:
+    """Return the price that a row tells; None for anything else."""
+    if isinstance(row, Bar):
+        return Reference(row.close.as_decimal(), "close", row.ts_init)
+    if isinstance(row, QuoteTick):
+        bid, ask = row.bid_price.as_decimal(), row.ask_price.as_decimal()
+        return Reference((bid + ask) / 2, "mid", row.ts_init, bid, ask)
+    if isinstance(row, TradeTick):
+        return Reference(row.price.as_decimal(), "last", row.ts_init)
+    return None

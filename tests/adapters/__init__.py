@@ -1,0 +1,1 @@
+"""Adapters: the simulated venue, and the suite that every adapter passes."""
