@@ -37,6 +37,7 @@ class Counterparty:
     keeps     orders whose cancel it rejects
     races     orders that it fills when their cancel comes
     deaf      orders whose cancel it loses, by how often
+    unlisted  orders that its list of working ones leaves out
     silent    it takes everything and answers nothing
     away      how many log-ons fail before one succeeds
     drops     after so many cancels the connection is lost, once
@@ -52,6 +53,7 @@ class Counterparty:
         self.keeps: set[str] = set()
         self.races: set[str] = set()
         self.deaf: dict[str, int] = {}
+        self.unlisted: set[str] = set()
         self.silent = False
         self.away = 0
         self.drops: int | None = None
@@ -140,7 +142,8 @@ class Counterparty:
         self.queries += 1
         for name in self.coming.pop(self.queries, ()):
             self.accept(name)
-        return [one for one in self.working.values() if one.account == account]
+        ours = [one for one in self.working.values() if one.account == account]
+        return [one for one in ours if one.client_order_id not in self.unlisted]
 
     async def fills(self, account: str, since: int) -> Sequence[Filled]:
         return []

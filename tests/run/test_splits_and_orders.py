@@ -90,5 +90,5 @@ def test_a_changed_order_must_pass_the_limits_too() -> None:
         limits=ot.limits(max_order_quantity=10, max_position=10),
     )
     assert [f[1:3] for f in fills(run)] == [("BUY", 10)]
-    assert [e.fact.limit for e in run.recording.of_kind("risk.denied")] == ["max_order_quantity"]
+    assert run.denied["limit"].to_list() == ["firm max_order_quantity"]
     assert [e.fact.intent for e in run.recording.of_kind("decision.made")] == ["buy", "modify"]

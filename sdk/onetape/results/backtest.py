@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +11,8 @@ from uuid import uuid4
 
 from onetape.market.dataset import Dataset
 from onetape.results.run import Run
-from onetape.risk.limits import Limits
+from onetape.risk.limitbook import LimitBook
+from onetape.risk.rungs import Ladder
 
 if TYPE_CHECKING:
     from onetape.results.tape import Tape
@@ -35,7 +36,8 @@ def backtest(  # noqa: PLR0913 - each argument is a convention of the run, named
     start: When = None,
     end: When = None,
     params: Mapping[str, Any] | None = None,
-    limits: Limits | None = None,
+    limits: LimitBook | str | Path | None = None,
+    ladder: Ladder | Sequence[str] | None = None,
     tape: Tape | str | Path | None = None,
     progress: bool | None = None,
     chunk: int = 32_768,
@@ -54,7 +56,9 @@ def backtest(  # noqa: PLR0913 - each argument is a convention of the run, named
     account    "margin" (may sell short), "cash", or a leverage such as 4
     start, end half-open range; a date is local midnight of the data's zone
     params     parameters by name, checked against their bounds
-    limits     ot.limits(...): orders beyond them are refused and recorded
+    limits     ot.limits(...) or a limits file: every order is judged by them before it leaves,
+               each judgement is recorded, and run.denied shows what was refused
+    ladder     what is done by itself as losses grow: ["loss 1000: halt", ...], see risk.ladder
     tape       an open tape (or its URL) that the run is written to while it goes on, or a file
                to save the recording to at the end
     progress   a progress bar; None shows one on a terminal for long runs
@@ -82,6 +86,7 @@ def backtest(  # noqa: PLR0913 - each argument is a convention of the run, named
         end=end,
         params=params,
         limits=limits,
+        ladder=ladder,
         progress=progress,
         chunk=chunk,
     )

@@ -25,12 +25,14 @@ from onetape.books.valuation import equity as value
 from onetape.errors import RunError, SettingsError
 from onetape.market.dataset import Dataset, to_ns
 from onetape.results import market
+from onetape.results.denied import denied
 from onetape.results.text import trimmed
 from onetape.tape.kinds import AccountOpened, RunClosed
 from onetape.tape.recording import Recording
 
 if TYPE_CHECKING:
     from onetape.results.compare import Comparison
+    from onetape.results.drift import Drift
     from onetape.results.moment import Moment
     from onetape.results.trace import Trace
     from onetape.run.spec import Spec
@@ -104,11 +106,8 @@ class Run:
             said.append(f"{unheard} orders were sent and never answered: see run.orders")
         if (geared := self._geared()) is not None:
             said.append(geared)
-        refused = sum(1 for _ in self.recording.of_kind("risk.denied"))
-        if refused:
-            said.append(
-                f"{refused} orders were refused by limits: see run.recording.of_kind('risk.denied')"
-            )
+        if refused := self.denied.height:
+            said.append(f"{refused} orders were refused by limits: see run.denied")
         return tuple(said)
 
     def _ended(self) -> list[str]:
@@ -163,6 +162,11 @@ class Run:
     def signals(self) -> pl.DataFrame:
         """One row for each signal that the strategy noted."""
         return tables.signals(self.recording)
+
+    @cached_property
+    def denied(self) -> pl.DataFrame:
+        """One row for each order or change that a limit refused: what was seen and allowed."""
+        return trimmed(denied(self.recording))
 
     @cached_property
     def cash(self) -> pl.DataFrame:
@@ -262,6 +266,12 @@ class Run:
         from onetape.results.trace import trace
 
         return trace(self, row)
+
+    def drift(self, session: Run, **terms: Any) -> Drift:
+        """Return why a live session did not earn what this backtest did; see `ot.drift`."""
+        from onetape.results.drift import drift
+
+        return drift(self, session, **terms)
 
     def __sub__(self, other: Run) -> Comparison:
         from onetape.results.compare import compare

@@ -40,6 +40,7 @@ from onetape.run.inputs import Input, Stamps
 from onetape.run.kernel import Kernel, Setup
 from onetape.run.live_gate import LastLine, gate_of
 from onetape.run.outbox import Outbox
+from onetape.run.saving import load as restore
 from onetape.run.sitting import sources
 from onetape.tape import kinds, kinds_live
 from onetape.tape.event import Event
@@ -217,6 +218,8 @@ class Script:
         elif isinstance(fact, kinds_live.SessionAsked) and event.stream.startswith("input/"):
             kernel.call(lambda: self._asked(fact, event.stream))
         else:
+            if isinstance(fact, kinds_live.StateLoaded):
+                restore(self.strategy, fact)
             kernel.now = event.ts_init
             kernel.recorder.note(fact, event.ts_event, event.stream, event.cause, event.lineage)
         if self._started:

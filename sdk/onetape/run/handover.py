@@ -20,6 +20,7 @@ from onetape.run.kernel import Kernel
 from onetape.run.reconcile import Outcome, reconcile
 from onetape.run.wire import EXTERNAL
 from onetape.tape import kinds, kinds_live
+from onetape.tape.kinds_live import StateLoaded, StateSaved
 from onetape.tape.port import Tape
 
 CANCEL_S = 10.0
@@ -38,6 +39,7 @@ class Handover:
     ) -> None:
         self._spec, self._tape, self._venue = spec, tape, venue
         self._instruments = instruments
+        self.saved: StateLoaded | None = None  # what the session before saved of its strategy
         self._multipliers = {name: i.multiplier for name, i in instruments.items()}
 
     def before(self, stream: str) -> Carried:
@@ -49,8 +51,12 @@ class Handover:
             ours.first = ours.first or event.ts_event
             fact = event.fact
             ours.take(fact)
+            if isinstance(fact, StateSaved):
+                self.saved = StateLoaded(fact.strategy, fact.state, stream)
             if isinstance(fact, kinds_live.AccountCarried) and fact.orders:
+                kept = self.saved
                 older = self.before(fact.session)
+                self.saved = kept or self.saved
                 ours.first = min(ours.first, older.first or ours.first)
                 ours.working |= {k: v for k, v in older.working.items() if k in fact.orders}
         return ours

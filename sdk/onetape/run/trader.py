@@ -40,6 +40,7 @@ from onetape.run.line import Line
 from onetape.run.live_gate import LastLine, gate_of
 from onetape.run.outbox import Outbox
 from onetape.run.receiving import Paper, Receiving
+from onetape.run.saving import Saving, load
 from onetape.run.sitting import opened, sources
 from onetape.tape import kinds, kinds_live
 from onetape.tape.event import Event
@@ -86,6 +87,7 @@ class Trader:
         self.outbox: Outbox
         self.carried: Carried
         self.hearing: Hearing
+        self.saving: Saving
         self.last_line: LastLine
         self._market: RowMarket
         self._early: list[ports.AnyReport | ports.VenueState] = []
@@ -109,6 +111,10 @@ class Trader:
             self.kernel.note(self._joined(fact), "input/risk")
         handover = Handover(self.spec, self.tape, self.venue, self.instruments)
         await handover.take(before, self.kernel, self.hearing, self.carried)
+        saved, named = handover.saved, type(self.strategy).__name__
+        if saved is not None and saved.strategy.rpartition("-")[0] == named:
+            self.kernel.note(saved, "input/state")
+            load(self.strategy, saved)
         await self._start()
         self._following = Following(self.tape, head, self.hear)
 
@@ -147,6 +153,7 @@ class Trader:
         kernel.done = self.receiving.quiet
         self.last_line = LastLine(gate, kernel)
         self.carried = Carried({name: i.multiplier for name, i in instruments.items()})
+        self.saving = Saving(kernel, self.strategy)
         self.hearing = Hearing(kernel, self.carried, spec.account, instruments)
         keep = None
         if self.folder is not None and spec.catalog:
@@ -195,6 +202,7 @@ class Trader:
             self.receiving.health.watch(one, kernel.now)
             await self.feed.subscribe(one)
         self.receiving.run(self.line)
+        self.saving.start()
         self.to("running")
         await self.feed.begin()
 
@@ -317,8 +325,10 @@ class Trader:
                 await self._until(self._flat, FLAT_S)
             await self._until(lambda: kernel.still, DRAIN_S)
             self.equity()
+            self.saving.now()
             await kernel.stop()
         self.receiving.stop()
+        self.saving.stop()
         if self._following is not None:
             self._following.stop()
         await _quietly(self.venue.disconnect())

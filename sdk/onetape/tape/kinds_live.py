@@ -53,6 +53,21 @@ class AccountCarried(Fact, frozen=True, gc=False, tag="account.carried"):
     orders: tuple[str, ...] = ()
 
 
+class StateSaved(Fact, frozen=True, gc=False, tag="strategy.saved"):
+    """What a strategy's `on_save` gave to be kept: bytes by name, in base64."""
+
+    strategy: str
+    state: dict[str, str]
+
+
+class StateLoaded(Fact, frozen=True, gc=False, tag="strategy.loaded"):
+    """What a strategy got back in `on_load`, saved by the session whose stream is named."""
+
+    strategy: str
+    state: dict[str, str]
+    session: str
+
+
 class TimerFired(Fact, frozen=True, gc=False, tag="timer.fired"):
     """A strategy's timer or alert came due."""
 
@@ -228,6 +243,8 @@ class Reconciled(Fact, frozen=True, gc=False, tag="recon.done"):
 LiveFact = (
     SessionMoved
     | AccountCarried
+    | StateSaved
+    | StateLoaded
     | SessionAsked
     | LeaseTaken
     | TimerFired
