@@ -81,7 +81,6 @@ COMMANDS: dict[str, Any] = {
     "straight": straight,
     "emulated": emulated,
 }
-EXITS = ("exit", "close all", "leave", "bracket")  # with orders that only reduce
 
 
 def commands_of(names: list[str]) -> Any:
@@ -118,7 +117,7 @@ def held(run: Any) -> list[Decimal]:
 @pytest.mark.parametrize("data", [QUOTED, BARS], ids=["quotes", "bars"])
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    commands=commands_of(sorted(COMMANDS.keys() - set(EXITS))),
+    commands=commands_of(sorted(COMMANDS)),
     latency=st.sampled_from([0, 1.5]),
 )
 def test_no_mixture_of_commands_brings_a_holding_beyond_its_limit(data, commands, latency):

@@ -33,7 +33,7 @@ class Case:
     __slots__ = (
         "_equity", "_parts", "_profits", "_stake", "adds",
         "buys", "cell", "day", "intent", "keeping", "left", "limits", "long", "mark_unit",
-        "own", "own_cost", "price", "reduces", "reference", "rules", "sells", "short", "sign",
+        "own", "own_cost", "pending", "price", "reduces", "reference", "rules", "sells", "short", "sign",
         "terms", "ts", "unit", "value",
     )  # fmt: skip
 
@@ -76,6 +76,10 @@ class Case:
         held = cell.held
         awaited = (buys if sign > 0 else sells) + exits
         self.reduces = held * sign < 0 and awaited + left <= abs(held)
+        self.pending = bool(buys if sign > 0 else sells)
+        if held * sign < 0:  # exits may go first: what they close is no room for other orders
+            gone = exits if self.adds else exits + left
+            held = sign * min(ZERO, held * sign + gone)
         if self.adds:
             if sign > 0:
                 buys += left

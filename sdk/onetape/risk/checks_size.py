@@ -63,17 +63,17 @@ def _orders(case: Case, bound: Own) -> Seen:
 
 
 def long(case: Case) -> Seen | None:
-    """R15: the holding once all buys are filled."""
+    """R15: the holding once all buys are filled, those that only reduce first."""
     bound = case.rules.long
-    if bound is None or case.sign < 0 or not case.adds:
+    if bound is None or case.sign < 0 or not (case.adds or case.pending):
         return None
     return over("MAX_LONG", bound, case.long)
 
 
 def short(case: Case) -> Seen | None:
-    """R15: the holding once all sells are filled."""
+    """R15: the holding once all sells are filled, those that only reduce first."""
     bound = case.rules.short
-    if bound is None or case.sign > 0 or not case.adds:
+    if bound is None or case.sign > 0 or not (case.adds or case.pending):
         return None
     return over("MAX_SHORT", bound, -case.short)
 
