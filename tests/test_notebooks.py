@@ -37,4 +37,5 @@ def test_there_are_notebooks() -> None:
         "04_what_did_we_hold_at",
         "05_replay_a_day",
         "06_prove_it",
+        "07_go_live_on_paper",
     ]

@@ -13,6 +13,7 @@
     │   ├── EmptyRange
     │   ├── Conflict             new rows disagree with rows already kept
     │   └── SpoiledData          quality findings, with strict=True
+    ├── Refused                  the rules on who may do what, and when, do not let it pass
     ├── VenueError               a venue or feed refused, or does not know what was asked
     │   ├── VenueUnavailable     it cannot be reached, or does not say
     │   └── UnknownVenue         no adapter of that name
@@ -104,6 +105,10 @@ class SpoiledData(MarketDataError):
     def __init__(self, message: str, findings: Sequence[object] = ()) -> None:
         super().__init__(message)
         self.findings = tuple(findings)
+
+
+class Refused(OnetapeError):
+    """The rules on who may do what, and when, do not let this pass."""
 
 
 class VenueError(OnetapeError):

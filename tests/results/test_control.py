@@ -15,10 +15,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from onetape.errors import SettingsError
+from onetape.errors import Refused, SettingsError
 from onetape.results import control
 from onetape.results.reach import VenueSpec, venues_of_sessions
-from onetape.risk.kill import KILL_INCOMPLETE, KILLED, Refused
+from onetape.risk.kill import KILL_INCOMPLETE, KILLED
 from onetape.risk.limitbook import LimitBook, book
 from onetape.run.control import serve
 from onetape.run.notes import KILL, LIMITS, RISK, facts, noted, record

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from onetape.errors import SettingsError
+from onetape.errors import Refused, SettingsError
 from onetape.results import reach
 from onetape.results.reach import VenueSpec
 from onetape.risk import approve
 from onetape.risk.checks import CHECKS
-from onetape.risk.kill import ARMED, Refused, Scope, in_force, standing
+from onetape.risk.kill import ARMED, Scope, in_force, standing
 from onetape.risk.limitbook import LimitBook, from_json, load, loosened, to_json
 from onetape.run.notes import KILL, LIMITS, RISK, Noted, absorb, events, facts, noted, record
 from onetape.tape.event import Event

@@ -48,6 +48,7 @@ def trade(  # noqa: PLR0913 - each argument is a term of the session, named wher
     accept: Iterable[str] = (),
     previous: str = "",
     watch: Watch | None = None,
+    ladder: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
     supervisor: Sequence[str] = SUPERVISOR,
 ) -> Session:
@@ -75,6 +76,7 @@ def trade(  # noqa: PLR0913 - each argument is a term of the session, named wher
     on_restart  what becomes of working orders after a crash: "cancel" or "keep"
     accept      breaks between our books and the venue's that are taken as they are, by name
     previous    the session that this one follows
+    ladder      what is done by itself as losses grow: ["loss 1000: halt", ...], see risk.ladder
     watch       how the supervisor watches, see `onetape.run.folder.Watch`
     supervisor  the program that supervises
 

@@ -21,6 +21,7 @@ from onetape.market.catalog import Catalog
 from onetape.market.dataset import Dataset
 from onetape.market.instruments import Instrument
 from onetape.results import endpoints
+from onetape.risk.rungs import ladder_of
 from onetape.run.carried import carry
 from onetape.run.folder import Endpoint, LiveSpec, Wanted, Watch, folder_of
 from onetape.run.strategy import Strategy
@@ -87,7 +88,7 @@ def specified(strategy: Any, tape: Tape, **given: Any) -> tuple[LiveSpec, tuple[
         on_restart=_one_of("on_restart", given["on_restart"], ("cancel", "keep")),
         latency=latency,
         flatten_on_stop=bool(given["flatten_on_stop"]),
-        options=dict(given["options"] or {}),
+        options=dict(given["options"] or {}) | _ladder(given["ladder"]),
         watch=given["watch"] or Watch(),
         created=time.time_ns(),
     )
@@ -272,3 +273,10 @@ def _seconds(latency: Any) -> str:
 def _id(name: str) -> str:
     plain = "".join(c if (c.isalnum() and c.isascii()) or c in "_.+" else "_" for c in name)
     return f"{plain}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
+
+
+def _ladder(given: Any) -> dict[str, Any]:
+    """Return the ladder as plain text, checked; nothing where there is none."""
+    rungs = [given] if isinstance(given, str) else [str(one) for one in given]
+    ladder_of(rungs)
+    return {"ladder": rungs} if rungs else {}

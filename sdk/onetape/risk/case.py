@@ -33,8 +33,8 @@ class Case:
     __slots__ = (
         "_equity", "_parts", "_profits", "_stake", "adds",
         "buys", "cell", "day", "intent", "keeping", "left", "limits", "long", "mark_unit",
-        "own", "own_cost", "pending", "price", "reduces", "reference", "rules", "sells", "short", "sign",
-        "terms", "ts", "unit", "value",
+        "own", "own_cost", "pending", "price", "reduces", "reference", "rules", "sells", "short",
+        "sign", "terms", "ts", "unit", "value",
     )  # fmt: skip
 
     def __init__(self, intent: Intent, market: Market, keeping: Keeping, limits: LimitBook) -> None:

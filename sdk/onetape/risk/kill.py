@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
-from onetape.errors import OnetapeError, SettingsError
+from onetape.errors import Refused, SettingsError
 from onetape.tape.kinds_live import KillMoved
 
 ARMED, CANCELLING, VERIFYING = "ARMED", "CANCELLING", "VERIFYING"
@@ -26,10 +26,6 @@ KILLED, KILL_INCOMPLETE = "KILLED", "KILL_INCOMPLETE"
 KINDS = ("firm", "desk", "account", "strategy", "trader", "venue", "instrument")
 VENUE_KNOWS = frozenset({"firm", "account", "venue", "instrument"})
 QUIET_NS = 300_000_000
-
-
-class Refused(OnetapeError):
-    """The rules on who may do what, and when, do not let this pass."""
 
 
 class Subject(Protocol):

@@ -29,6 +29,7 @@ import polars as pl
 from nautilus_trader.model import Currency
 
 from onetape.market.instruments import Instrument
+from onetape.risk.rungs import ladder_of
 from onetape.run import ports
 from onetape.run.approval import Who
 from onetape.run.asked import FLATTEN, flatten, heard
@@ -132,6 +133,7 @@ class Script:
             replayed=True,
             serial=True,
             gate=self.gate,
+            ladder=ladder_of(self.recipe["options"].get("ladder", ())),
         )
         kernel = Kernel(setup, self.made.extend, self._failed)
         kernel.attached = self._attached
@@ -210,6 +212,8 @@ class Script:
         if isinstance(fact, kinds.OrderFact):
             if not await self._order(event, fact):
                 return False
+        elif isinstance(fact, kinds_live.TimerFired) and not fact.strategy:
+            kernel.call(kernel.look)
         elif isinstance(fact, kinds_live.TimerFired):
             timer = kernel.timers.fire(fact.name)
             if timer is None:  # it was never set: other code, or other parameters

@@ -23,10 +23,12 @@ from nautilus_trader.live import LiveExecutionEngineConfig, LiveNode, LiveRiskEn
 from onetape.errors import RunError
 from onetape.market.instruments import Instrument
 from onetape.risk.exposure import Exposure
+from onetape.risk.rungs import Ladder
 from onetape.run import ports
 from onetape.run.bridge import Bridge, Ways
 from onetape.run.commands import Traded
 from onetape.run.feed import Source
+from onetape.run.gate_ladder import LadderWatch
 from onetape.run.host import Host, Stage
 from onetape.run.inputs import Input, Inputs, Stamps
 from onetape.run.live_recorder import GatedRecorder
@@ -39,6 +41,7 @@ from onetape.tape.event import Event, Lineage
 
 AGAIN = re.compile(r"r\d+")
 START_S = 30.0
+NO_LADDER = Ladder()
 PURGE_MINS = 5  # the engine forgets closed orders after this long: a session lasts
 COMMANDS = (
     "submit_order", "submit_order_list", "modify_order", "cancel_order", "cancel_all_orders",
@@ -62,6 +65,7 @@ class Setup:
     replayed: bool
     serial: bool = False
     gate: Any = None
+    ladder: Ladder = NO_LADDER
 
 
 class Kernel:
@@ -87,6 +91,7 @@ class Kernel:
         self.done: Callable[[], None] = _still  # told when something was dealt with
         self.bridge: Bridge
         self.host: Host
+        self.ladder: LadderWatch
         self.started = False
         self.name = ""  # the strategy's, as it stands on the tape
         self._node: Any = None
@@ -151,6 +156,8 @@ class Kernel:
         self.host = Host(strategy, self._stage(), identity(strategy)[0], params_in(strategy))
         self.host.attach()
         self.attached(self.host)
+        self.ladder = LadderWatch(self.setup.ladder, self.setup.gate, [self.host])
+        self.ladder.attach()
         self._watch(strategy)
         self._node = self._built(strategy)
         self._handle = self._node.handle()
@@ -267,6 +274,12 @@ class Kernel:
             return
         name, timer = popped
         self.call(lambda: self.fire(name, timer.call), at)
+
+    def look(self) -> None:
+        """Have the ladder look although no row came: silence is what it may be about."""
+        self.note(kinds_live.TimerFired("", "ladder"), "input/timer")
+        self.commanded = True
+        self.ladder.look(self.now)
 
     def fire(self, name: str, call: Callable[[Any], object]) -> None:
         """Call a timer's callback, and say so on the tape."""

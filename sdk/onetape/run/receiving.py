@@ -23,6 +23,7 @@ from onetape.tape import kinds
 from onetape.tape.kinds_live import RiskAlert
 
 TICK_S = 0.1
+SILENT_NS = 1_000_000_000  # after which the ladder looks without a row
 
 
 class Paper:
@@ -56,6 +57,7 @@ class Receiving:
         self._out = False  # a paced feed waits for us to be done with its row
         self._asking = False
         self._told_lost = False
+        self._looked = 0
         self._ticking: asyncio.Task[None] | None = None
 
     def begin(self, kernel: Kernel, keep: Keep | None, paper: Paper | None) -> None:
@@ -149,6 +151,9 @@ class Receiving:
             if not self.feed.replayed:
                 while (due := kernel.timers.next) is not None and due <= now:
                     kernel.due()
+                if kernel.setup.ladder.rungs and now - max(self._looked, kernel.now) > SILENT_NS:
+                    self._looked = now
+                    kernel.call(kernel.look)
             if self._keep is not None:
                 self._keep.tick(now)
                 self._lost(kernel, self._keep)

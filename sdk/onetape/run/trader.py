@@ -23,6 +23,7 @@ from onetape.errors import OnetapeError, RunError, SettingsError, VenueUnavailab
 from onetape.market.instruments import Instrument
 from onetape.risk.joining import joined
 from onetape.risk.limitbook import from_json, to_json
+from onetape.risk.rungs import ladder_of
 from onetape.run import ports
 from onetape.run.approval import Who
 from onetape.run.asked import flatten
@@ -146,6 +147,7 @@ class Trader:
             start=max(start, 1),
             replayed=feed.replayed,
             gate=gate,
+            ladder=ladder_of(spec.options.get("ladder", ())),
         )
         self.line = Line(self.tape, self.stream, spec.book, self._tape_moved)
         self.kernel = kernel = Kernel(setup, self._onward, self._failed)
