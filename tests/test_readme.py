@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import re
 import sys
 import types
@@ -26,17 +27,21 @@ def test_the_python_blocks_run_as_one_session(
     session = types.ModuleType("readme")  # what is defined can be imported again, as in a notebook
     monkeypatch.setitem(sys.modules, "readme", session)
     assert len(blocks("python")) >= 2
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), vars(session))
+    for number, block in enumerate(blocks("python")):
+        cell = f"<README block {number}>"  # its source can be had, as that of a notebook's cell
+        linecache.cache[cell] = (len(block), None, block.splitlines(keepends=True), cell)
+        exec(compile(block, cell, "exec"), vars(session))
     assert "fingerprint" in capsys.readouterr().out
 
 
 def test_every_command_in_the_readme_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    named = set(re.findall(r"onetape (\w+)", " ".join(blocks("sh"))))
-    assert named >= {"demo", "ingest", "catalog", "backtest", "rerun", "trace", "bench"}
-    for command in named:
+    named = set(re.findall(r"onetape (\w+)(?: (\w+))?", " ".join(blocks("sh"))))
+    known = {command for command, _ in named}
+    assert known >= {"demo", "ingest", "catalog", "backtest", "rerun", "trace", "bench", "live"}
+    for command, what in named:
+        words = [command, what] if command in ("live", "limits") else [command]
         with pytest.raises(SystemExit) as stopped:
-            main([command, "--help"])
+            main([*words, "--help"])
         assert stopped.value.code == 0
         assert "--json" in capsys.readouterr().out
 
