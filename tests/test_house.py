@@ -34,6 +34,11 @@ def test_the_engine_is_imported_only_where_the_house_says(path: Path) -> None:
         assert path.parent.name in ENGINE_ROOMS
 
 
+def test_only_the_kernel_and_the_clients_meet_the_engines_live_node() -> None:
+    met = [p.stem for p in FILES if re.search(r"nautilus_trader\.live", p.read_text())]
+    assert sorted(met) == ["clients", "kernel"]
+
+
 def test_version_and_changelog_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)

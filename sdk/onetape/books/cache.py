@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from onetape.books.load import Wanted
-from onetape.books.orders import TERMINAL
+from onetape.books.lifecycle import TERMINAL
 from onetape.books.state import Books
 from onetape.tape import kinds
 from onetape.tape.event import Event
