@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from onetape.books.load import Wanted
 from onetape.books.lifecycle import TERMINAL
+from onetape.books.load import Wanted
 from onetape.books.state import Books
 from onetape.tape import kinds
 from onetape.tape.event import Event
