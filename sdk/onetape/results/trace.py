@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from onetape.market.dataset import Dataset
     from onetape.results.run import Run
 
+FEED = "feed:"
 FILLS_SHOWN = 12
 
 
@@ -155,6 +156,8 @@ def _says(fact: Any, event: Event) -> str:
 def _lineage(run: Run, lineage: Lineage) -> list[Trace]:
     from onetape.results.run import utc
 
+    if not lineage.code:  # not ours: what a simulated fill was made on
+        return [Trace(lineage.source, lineage.what)]
     nodes: list[Trace] = []
     if lineage.source:
         nodes.append(Trace(lineage.what, *_seen(run, lineage)))
@@ -174,7 +177,7 @@ def _seen(run: Run, lineage: Lineage) -> tuple[str, tuple[Trace, ...]]:
 
     when = f"at {utc(lineage.ts):%Y-%m-%d %H:%M:%S}Z"
     for dataset in run.datasets:
-        if dataset.fingerprint == lineage.source:
+        if dataset.fingerprint == lineage.source or _received(dataset, lineage):
             at = pl.lit(lineage.ts).cast(pl.Datetime("ns", "UTC"))
             found = dataset.scan().with_row_index("row").filter(pl.col("ts_event") == at).collect()
             says = "; ".join(_row(r) for r in found.head(3).iter_rows(named=True)) or when
@@ -184,7 +187,15 @@ def _seen(run: Run, lineage: Lineage) -> tuple[str, tuple[Trace, ...]]:
             return when, (
                 Trace("dataset", f"{known.name}, sha256 {known.fingerprint[:16]} (not at hand)"),
             )
-    return when, ()
+    fed = lineage.source.startswith(FEED)
+    return when, (Trace("feed", lineage.source.removeprefix(FEED)),) if fed else ()
+
+
+def _received(dataset: Dataset, lineage: Lineage) -> bool:
+    """Say whether a dataset is what a live session received and kept of the feed that is named."""
+    step = f" {dataset.step}" if dataset.step else ""
+    what = f"{dataset.kind}{step} {dataset.instrument.id}"
+    return lineage.source.startswith(FEED) and lineage.what == what
 
 
 def exact(value: Any) -> str:

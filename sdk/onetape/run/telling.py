@@ -53,7 +53,7 @@ class Telling:
             session=trader.spec.session,
             pid=os.getpid(),
             state=trader.state,
-            ts=trader.kernel.now,
+            ts=now,
             heartbeat=now,
             detail=trader.detail,
             quotes=trader.receiving.rows,
