@@ -126,6 +126,7 @@ class Feed:
         self.name = self._config.name
         self.replayed = self._config.clock == "rows"
         self.paced = not self._config.speed
+        self.synthetic = True
         self._found: Link | None = None
 
     @property
@@ -146,9 +147,10 @@ class Feed:
             await link.leave()
             raise
         self.name, self.replayed, self.paced = found["name"], found["replayed"], found["paced"]
+        self.synthetic = found["synthetic"]
         link.subscribed, link.begun, link.beat = [], False, found["heartbeat"]
         self._found, link.tell_feed = link, emit
-        emit(FeedSignal("live", None, 0))
+        emit(FeedSignal("live", None, found["now"]))
 
     async def disconnect(self) -> None:
         """See the port."""

@@ -126,6 +126,7 @@ class Feed:
         self.name = world.config.name
         self.replayed = world.config.clock == "rows"
         self.paced = world.player.stepped
+        self.synthetic = world.synthetic
         self.world = world
         self._door = FeedDoor(_nobody)
 

@@ -46,6 +46,7 @@ class Source(NamedTuple):
     instruments: tuple[Instrument, ...]
     streams: frozenset[tuple[str, str, str | None]]
     read: Callable[[], Iterator[Item]]
+    synthetic: bool = True  # whether no market ever traded so
 
 
 def put(name: str, dataset: Dataset) -> None:
@@ -61,7 +62,8 @@ def source(config: Config) -> Source:
     datasets = [_sliced(_dataset(name, config), config) for name in config.names]
     instruments = {i.id: i for i in (*more, *(d.instrument for d in datasets))}
     streams = frozenset((d.instrument.id, d.kind, d.step) for d in datasets)
-    return Source(tuple(instruments.values()), streams, lambda: _merged(datasets))
+    synthetic = any(d.synthetic for d in datasets)
+    return Source(tuple(instruments.values()), streams, lambda: _merged(datasets), synthetic)
 
 
 def listed(config: Config) -> tuple[Instrument, ...]:

@@ -102,7 +102,8 @@ class Client:
         await self.feed.connect(self._give)
         feed, beat = self.feed, self.world.config.heartbeat
         told = {"name": feed.name, "replayed": feed.replayed, "paced": feed.paced}
-        return {**told, "heartbeat": beat}
+        more = {"synthetic": feed.synthetic, "now": self.world.player.now}
+        return {**told, **more, "heartbeat": beat}
 
     def _tell(self, said: AnyReport | VenueState) -> None:
         if not isinstance(said, VenueState):

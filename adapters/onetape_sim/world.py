@@ -75,6 +75,7 @@ class World:
                 f"no simulated world {config.world!r} is there, and this config makes none: "
                 "data, generator or instruments expected, or the name of one that is there"
             )
+        self.synthetic = found.synthetic
         for instrument in found.instruments:
             self.core.list(instrument)
         self.filter = Filter()

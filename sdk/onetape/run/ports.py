@@ -333,11 +333,14 @@ class Feed(Protocol):
 
     `replayed` is True where rows are a past day's: time is then the rows' own (`ts_event`).
     `paced` is True where the next row comes only after `handled()` was called for the last.
+    `synthetic` is True where no market ever traded so. On connecting, a replayed feed says what
+    time it is by a signal "live".
     """
 
     name: str
     replayed: bool
     paced: bool
+    synthetic: bool
 
     async def connect(self, emit: Callable[[AnyRow | FeedSignal], None]) -> None:
         """Begin; rows come once they are subscribed to. Raises VenueUnavailable."""

@@ -9,7 +9,9 @@ Stop     no more rows; cancel what is ours; flatten if asked; drain; keep the da
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
@@ -55,6 +57,7 @@ COUNTED = {
     kinds.OrderDenied: "denied",
 }
 DENY = "deny"
+_log = logging.getLogger(__name__)
 
 
 class Trader:
@@ -159,7 +162,10 @@ class Trader:
         self.hearing = Hearing(kernel, self.carried, spec.account, instruments)
         keep = None
         if self.folder is not None and spec.catalog:
-            keep = Keep(self.folder, spec.session, feed.name, instruments.values())
+            made_up = feed.synthetic
+            keep = Keep(
+                self.folder, spec.session, feed.name, instruments.values(), synthetic=made_up
+            )
         self.receiving.begin(kernel, keep, Paper.of(self.venue, instruments))
         kernel.note(opened(spec, self.strategy, instruments), "run")
         account = kinds.AccountOpened(spec.account, "margin", spec.currency)
@@ -306,6 +312,7 @@ class Trader:
 
     def _failed(self, error: BaseException) -> None:
         self.error = f"{type(error).__name__}: {error}"
+        _log.error("%s", "".join(traceback.format_exception(error)))
         self.ended.set()
 
     def _tape_moved(self, down: bool, why: str) -> None:
