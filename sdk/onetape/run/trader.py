@@ -41,6 +41,7 @@ from onetape.run.keep import Keep
 from onetape.run.kernel import Kernel, Setup
 from onetape.run.line import Line
 from onetape.run.live_gate import LastLine, gate_of
+from onetape.run.notes import RISK, Notes, noted
 from onetape.run.outbox import Outbox
 from onetape.run.receiving import Paper, Receiving
 from onetape.run.saving import Saving, load
@@ -99,6 +100,7 @@ class Trader:
         self.receiving = Receiving(self.feed, self.ended.set)
         self._leaving: set[str] = set()  # orders that may leave although the session stops
         self._following: Following | None = None
+        self._notes = Notes(tape)
 
     # -- start
 
@@ -184,6 +186,8 @@ class Trader:
             if isinstance(fact, kinds_live.RiskDecided) and fact.verdict == DENY:
                 self.counts["denied"] += 1
             self.carried.take(fact)
+            if isinstance(fact, kinds_live.RiskMoved) and event.stream != "input/risk":
+                self._notes.take(noted(RISK, fact))  # the ladder's: it holds beyond this session
 
     async def _start(self) -> None:
         kernel, spec = self.kernel, self.spec
@@ -352,6 +356,8 @@ class Trader:
         self.kernel.note(kinds.RunClosed(status, self.error), "run")
         self._recorded()
         await self.line.close()
+        await self._until(lambda: not self._notes.left, DRAIN_S)
+        self._notes.close()
         self.lease.release()
 
     def _flat(self) -> bool:
