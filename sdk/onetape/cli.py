@@ -81,11 +81,14 @@ def _parser() -> argparse.ArgumentParser:
     cli_tape.add(commands, _command)
     cli_live.add(commands, _command)
     cli_risk.add(commands, _command)
-    bench = _command(commands, "bench", _bench, "measure: b1, b2, b3, ingest, tape, faults")
+    says = "measure: b1, b2, b3, ingest, tape, faults, gate, live, kill, drills"
+    bench = _command(commands, "bench", _bench, says)
     bench.add_argument("name")
     bench.add_argument("--rounds", type=int, help="repetitions; medians are printed")
     bench.add_argument("--no-peers", action="store_true", help="leave the other libraries out")
     bench.add_argument("--events", type=int, help="tape: how many events are written")
+    bench.add_argument("--seconds", type=float, help="live: how long the soak lasts")
+    bench.add_argument("--runs", type=int, help="drills: how many sessions are killed at")
     bench.add_argument("--small", action="store_true", help="a few seconds, to see that it works")
     return parser
 
@@ -303,6 +306,8 @@ def _bench(args: argparse.Namespace) -> int:
         "peers": False if args.no_peers else None,
         "small": args.small or None,
         "events": args.events,
+        "seconds": args.seconds,
+        "runs": args.runs,
     }
     module = given.benchmark(args.name)
     wanted = module.run.__code__.co_varnames[: module.run.__code__.co_argcount]
