@@ -123,7 +123,10 @@ class View(NamedTuple):
     @classmethod
     def of(cls, folder: Path) -> View:
         """Return how a session is now; raises RunError for what is no session's folder."""
-        told, status = read_supervision(folder), read_status(folder)
+        try:
+            told, status = read_supervision(folder), read_status(folder)
+        except RunError:  # another version wrote it: it can be listed, not told of
+            return cls("unreadable", None, None, False, False)
         supervised = told is not None and processes.alive(told.pid, told.birth)
         trading = told is not None and processes.alive(told.trader_pid, told.trader_birth)
         if told is None and status is None:

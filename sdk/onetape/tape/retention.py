@@ -34,7 +34,7 @@ from onetape.tape.archive import NAME, Segment, one_at_a_time, segments
 DAY = 86_400 * 10**9  # ns
 NAMED = ("account", "instrument", "stream", "subject")
 TIMES = ("since", "until")
-STORY = ("order.*", "decision.*", "risk.*", "run.*")
+STORY = ("order.*", "decision.*", "risk.*", "run.*", "kill.*", "limits.*", "recon.*", "session.*")
 
 CLASSES = """SELECT DISTINCT ON (name) name, kinds, days, basis, changed_ns
 FROM onetape.retention_class ORDER BY name, changed_ns DESC"""
