@@ -32,7 +32,7 @@ from onetape.run import venues
 from onetape.tape.audit import Verdict
 
 CASH = 100_000
-MARKET = {"instruments": 2, "seconds": 60, "rate": 20, "seed": 11}
+MARKET = {"instruments": 2, "seconds": 60, "rate": 20, "seed": 20}
 PARAMS = {"fast": 5, "slow": 20}
 START_S, TRADE_S = 30.0, 90.0
 Step = Callable[[str], None]
