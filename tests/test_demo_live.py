@@ -13,6 +13,7 @@ from onetape.cli import main
 def test_the_live_demo_trades_verifies_and_makes_the_session_again(
     tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    place.chmod(0o711)  # under root the server runs as another user, who has to pass
     monkeypatch.setenv("ONETAPE_HOME", str(place))
     assert main(["demo", "--live", "--folder", str(tmp_path / "demo"), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
