@@ -10,11 +10,11 @@ Reduces  the order brings the account's holding nearer to zero and never past it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 from onetape.risk.cells import Cell, Totals, Working
-from onetape.risk.exact import ZERO
+from onetape.risk.exact import ONE, ZERO
 from onetape.risk.intent import Intent, Market, Reference
 from onetape.risk.keeping import Keeping
 from onetape.risk.limitbook import LimitBook
@@ -31,7 +31,7 @@ class Case:
     """One intent, the limits that apply to it, and the state without it."""
 
     __slots__ = (
-        "_equity", "_parts", "_profits", "_stake", "adds",
+        "_dearer", "_equity", "_parts", "_profits", "_stake", "_theirs", "adds",
         "buys", "cell", "day", "intent", "keeping", "left", "limits", "long", "mark_unit",
         "own", "own_cost", "pending", "price", "reduces", "reference", "rules", "sells", "short",
         "sign", "terms", "ts", "unit", "value",
@@ -41,6 +41,8 @@ class Case:
         self.intent, self.keeping, self.limits, self.ts = intent, keeping, limits, intent.ts
         self._equity: Decimal | None = None
         self._stake: Decimal | None = None
+        self._dearer: Decimal | None = None
+        self._theirs: Cell | None = None
         self._profits: dict[str, Decimal] = {}
         self._parts: dict[str, tuple[Totals, ...]] = {}
         self.day = day_of(keeping.sums.tz, intent.ts)
@@ -51,7 +53,7 @@ class Case:
             (intent.desk, intent.account, intent.strategy, intent.trader, intent.venue,
              intent.instrument, terms.kind if terms is not None else "")
         )  # fmt: skip
-        self.cell = sums.cells.get(("account:" + intent.account, intent.instrument), NOTHING)
+        self.cell = sums.cells.get((self.rules.account, intent.instrument), NOTHING)
         own = self.own = keeping.orders.get(intent.client_order_id)
         left = intent.quantity if own is None else intent.quantity - own.filled
         self.left = left if left > 0 else ZERO
@@ -99,7 +101,7 @@ class Case:
         if terms is None:
             return
         base = self.keeping.sums.base
-        rate = Decimal(1) if terms.currency == base else market.rate(terms.currency)
+        rate = ONE if terms.currency == base else market.rate(terms.currency)
         if rate is None:
             return
         per = terms.multiplier * rate
@@ -130,10 +132,11 @@ class Case:
 
     def _made_of(self, scope: str) -> tuple[Totals, ...]:
         totals = self.keeping.sums.totals
-        names = (scope,)
-        if scope.startswith("desk:"):
-            desk = {*self.keeping.sums.desks.get(scope[5:], ()), self.intent.account}
-            names = tuple("account:" + name for name in sorted(desk))
+        if not scope.startswith("desk:"):
+            total = totals.get(scope)
+            return () if total is None else (total,)
+        desk = {*self.keeping.sums.desks.get(scope[5:], ()), self.intent.account}
+        names = ["account:" + name for name in sorted(desk)]
         return tuple(total for name in names if (total := totals.get(name)) is not None)
 
     def equity(self) -> Decimal:
@@ -157,9 +160,14 @@ class Case:
 
     def cell_of(self, scope: str) -> Cell:
         """Return the cell by which a scope's sums change: the strategy's or the account's."""
-        if scope.startswith("strategy:"):
-            return self.keeping.sums.cells.get((scope, self.intent.instrument), NOTHING)
-        return self.cell
+        return self.theirs() if scope == self.rules.strategy else self.cell
+
+    def theirs(self) -> Cell:
+        """Return the cell of the intent's strategy."""
+        if self._theirs is None:
+            key = (self.rules.strategy, self.intent.instrument)
+            self._theirs = self.keeping.sums.cells.get(key, NOTHING)
+        return self._theirs
 
     def worst_of(self, cell: Cell) -> tuple[Decimal, Decimal]:
         """Return a cell's holding, all buys or all sells filled, with this order."""
@@ -171,10 +179,12 @@ class Case:
 
     def dearer(self) -> Decimal:
         """Return by how much this order costs more than its instrument is marked at."""
-        if self.unit is None or self.mark_unit is None:
-            raise Unknown(f"{self.intent.instrument} has no price or no rate yet")
-        more = self.unit - self.mark_unit
-        return self.left * more if more > 0 and self.adds else ZERO
+        if self._dearer is None:
+            if self.unit is None or self.mark_unit is None:
+                raise Unknown(f"{self.intent.instrument} has no price or no rate yet")
+            more = self.unit - self.mark_unit
+            self._dearer = self.left * more if more > 0 and self.adds else ZERO
+        return self._dearer
 
     def stake(self) -> Decimal:
         """Return what the account has in the instrument at worst, with this order."""
@@ -190,9 +200,9 @@ class Case:
 
     def exits(self, scope: str) -> bool:
         """Say whether the order only reduces: what a strategy holds, or what the account does."""
-        if not scope.startswith("strategy:"):
+        if scope != self.rules.strategy:
             return self.reduces
-        cell, own, sign = self.cell_of(scope), self.own, self.sign
+        cell, own, sign = self.theirs(), self.own, self.sign
         awaited = cell.buys + cell.exits_short if sign > 0 else cell.sells + cell.exits_long
         if own is not None:
             awaited -= own.counted
@@ -210,36 +220,21 @@ def each[B](
     """Judge each bound; return the first that fails, else the one nearest to its threshold."""
     if len(bounds) == 1:
         return judge(case, bounds[0])
-    best: Seen | None = None
-    for bound in bounds:
-        one = judge(case, bound)
-        if one is None:
-            continue
-        if one[0]:
-            return one
-        if best is None or nearer(one, best):
-            best = one
-    return best
+    return nearest(judge(case, bound) for bound in bounds)
 
 
-def nearest(*found: Seen | None) -> Seen | None:
+def nearest(found: Iterable[Seen | None]) -> Seen | None:
     """Return the first that fails, else the one nearest to its threshold."""
     best: Seen | None = None
+    a: Decimal | None = None  # what was observed of the best, and its threshold
+    most_a: Decimal | None = None
     for one in found:
         if one is None:
             continue
-        if one[0]:
+        code, _, b, most_b, _ = one
+        if code:
             return one
-        if best is None or nearer(one, best):
-            best = one
+        near = b is not None and most_b and (a is None or not most_a or b * most_a > a * most_b)
+        if best is None or near:
+            best, a, most_a = one, b, most_b
     return best
-
-
-def nearer(one: Seen, other: Seen) -> bool:
-    """Say whether `one` is nearer to its threshold than `other`."""
-    a, most_a, b, most_b = one[2], one[3], other[2], other[3]
-    if a is None or not most_a:
-        return False
-    if b is None or not most_b:
-        return True
-    return a * most_b > b * most_a

@@ -203,12 +203,15 @@ def deployed(case: Case) -> Seen | None:
     if rules.not_deployed:
         words = f"{intent.instrument} at {intent.venue} is not on the list"
         return ("DEPLOY_CAP", rules.not_deployed, None, None, words)
-    scope = "strategy:" + intent.strategy
+    order, position = rules.deploy_order, rules.deploy_position
+    orders, working = rules.deploy_orders, rules.deploy_open
     return nearest(
-        rules.deploy_order and _value_cap(case, rules.deploy_order),
-        rules.deploy_position and _position_cap(case, rules.deploy_position, scope),
-        rules.deploy_orders and _orders_cap(case, rules.deploy_orders, scope),
-        rules.deploy_open and _open_cap(case, rules.deploy_open, scope),
+        (
+            None if order is None else _value_cap(case, order),
+            None if position is None else _position_cap(case, position),
+            None if orders is None else _orders_cap(case, orders),
+            None if working is None else _open_cap(case, working),
+        )
     )
 
 
@@ -218,19 +221,20 @@ def _value_cap(case: Case, bound: Bound) -> Seen:
     return over("DEPLOY_CAP", bound, case.value)
 
 
-def _position_cap(case: Case, bound: Bound, scope: str) -> Seen | None:
-    worst = case.at_stake(*case.worst_of(case.cell_of(scope)))
-    if worst > bound.value and case.exits(scope):
+def _position_cap(case: Case, bound: Bound) -> Seen | None:
+    worst = case.at_stake(*case.worst_of(case.theirs()))
+    if worst > bound.value and case.exits(case.rules.strategy):
         return None
     return over("DEPLOY_CAP", bound, worst)
 
 
-def _orders_cap(case: Case, bound: Bound, scope: str) -> Seen:
-    sent = case.keeping.sums.sent(scope, case.ts)
+def _orders_cap(case: Case, bound: Bound) -> Seen:
+    total = case.keeping.sums.totals.get(case.rules.strategy)
+    sent = total.sent if total is not None and total.day == case.day else 0
     return over("DEPLOY_CAP", bound, Decimal(sent + (case.own is None)))
 
 
-def _open_cap(case: Case, bound: Bound, scope: str) -> Seen:
-    total = case.keeping.sums.totals.get(scope)
+def _open_cap(case: Case, bound: Bound) -> Seen:
+    total = case.keeping.sums.totals.get(case.rules.strategy)
     working = total.orders if total is not None else 0
     return over("DEPLOY_CAP", bound, Decimal(working + (case.own is None)))

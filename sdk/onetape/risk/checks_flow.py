@@ -14,13 +14,17 @@ CROSSING = RESTING | {"MARKET"}
 
 def messages(case: Case) -> Seen | None:
     """R10: new orders and modifies leave a reserve of the message rate for cancels."""
-    rates = case.rules.rates
-    return each(_messages, case, rates) if rates else None
+    buckets, best, most = case.keeping.buckets, None, 0
+    for rate in case.rules.rates:
+        used = buckets.used(rate, case.ts) + rate.cost
+        if used > rate.usable:
+            return _messages("MSG_RATE", rate, used)
+        if best is None or used * best.usable > most * rate.usable:
+            best, most = rate, used
+    return None if best is None else _messages("", best, most)
 
 
-def _messages(case: Case, rate: Rate) -> Seen:
-    used = case.keeping.buckets.used(rate, case.ts) + rate.cost
-    code = "MSG_RATE" if used > rate.usable else ""
+def _messages(code: str, rate: Rate, used: int) -> Seen:
     return (code, rate.rule, SHOWN.divide(Decimal(used), Decimal(rate.cost)), rate.most, "")
 
 
@@ -77,7 +81,7 @@ def reduce_only(case: Case) -> Seen | None:
         return None
     parent = case.keeping.orders.get(intent.parent) if intent.parent else None
     coming = parent.left * parent.sign if parent is not None else Decimal(0)
-    held = (case.cell.held, case.cell_of("strategy:" + intent.strategy).held)
+    held = (case.cell.held, case.theirs().held)
     room = max((h + coming) * -case.sign for h in held)
     room = max(room, Decimal(0))
     return ("WOULD_INCREASE" if case.left > room else "", rule, case.left, room, "")

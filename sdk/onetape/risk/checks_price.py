@@ -61,7 +61,7 @@ def collar(case: Case) -> Seen | None:
     else:
         one = near and _collared(near, (price - touch) * sign, touch)
         two = away and _collared(away, (touch - price) * sign, touch)
-    return nearest(one, two or None)
+    return nearest((one, two or None))
 
 
 def _collared(bound: Bound, distance: Decimal, base: Decimal) -> Seen:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from onetape.risk.case import Case, Seen, each, over
-from onetape.risk.cells import Totals
+from onetape.risk.cells import Cell, Totals
 from onetape.risk.exact import ZERO
 from onetape.risk.resolved import Own
 from onetape.risk.sums import Unknown
@@ -78,13 +78,11 @@ def short(case: Case) -> Seen | None:
     return over("MAX_SHORT", bound, -case.short)
 
 
-def _valued(case: Case, bound: Own) -> tuple[Totals, ...]:
+def _valued(total: Totals, cell: Cell) -> Totals:
     """Return a scope's totals; raises Unknown where something in them has no value."""
-    totals = case.parts(bound.scope)
-    for total in totals:  # this instrument's own price is at hand
-        if total.unvalued and total.unvalued > case.cell_of(bound.scope).unvalued:
-            raise Unknown(f"{total.scope} holds what has no known price or rate")
-    return totals
+    if total.unvalued and total.unvalued > cell.unvalued:  # its own price is at hand
+        raise Unknown(f"{total.scope} holds what has no known price or rate")
+    return total
 
 
 def gross(case: Case) -> Seen | None:
@@ -98,8 +96,8 @@ def _gross(case: Case, bound: Own) -> Seen:
     cell = case.cell_of(bound.scope)
     worst = case.stake() if cell is case.cell else case.at_stake(*case.worst_of(cell))
     worst -= cell.gross
-    for total in _valued(case, bound):
-        worst += total.gross
+    for total in case.parts(bound.scope):
+        worst += _valued(total, cell).gross
     return over("GROSS_EXPOSURE", bound, worst)
 
 
@@ -116,12 +114,12 @@ def _net(case: Case, bound: Own) -> Seen:
     worst, unit = case.dearer(), case.mark_unit or ZERO
     if case.sign > 0:
         worst += long * unit - cell.long_value
-        for total in _valued(case, bound):
-            worst += total.longs
+        for total in case.parts(bound.scope):
+            worst += _valued(total, cell).longs
     else:
         worst += cell.short_value - short * unit
-        for total in _valued(case, bound):
-            worst -= total.shorts
+        for total in case.parts(bound.scope):
+            worst -= _valued(total, cell).shorts
     return over("NET_EXPOSURE", bound, worst if worst > 0 else ZERO)
 
 
@@ -149,7 +147,7 @@ def cash(case: Case) -> Seen | None:
     if case.sign < 0:
         short = -case.short
         return ("CASH" if short > 0 else "", bound.rule, max(short, ZERO), ZERO, "sold, not held")
-    total = keeping.sums.totals["account:" + case.intent.account]
+    total = keeping.sums.totals[case.rules.account]
     spent = total.buying - case.own_cost + _value(case)
     most = bound.value * keeping.sums.money(case.intent.account)
     return ("CASH" if spent > most else "", bound.rule, spent, most, "")
@@ -160,9 +158,9 @@ def margin(case: Case) -> Seen | None:
     bound, keeping = case.rules.margin, case.keeping
     if bound is None or case.reduces or not case.adds or _type(case) == "cash":
         return None
-    account, cell = case.intent.account, case.cell
+    cell, total = case.cell, keeping.sums.totals[case.rules.account]
     rate = cell.margin_rate if cell.scopes else _rate(case)
-    taken = keeping.sums.totals["account:" + account].margin + (case.stake() - cell.gross) * rate
+    taken = total.margin + (case.stake() - cell.gross) * rate
     most = bound.value * case.equity()
     return ("MARGIN" if taken > most else "", bound.rule, taken, most, "")
 

@@ -58,6 +58,8 @@ class Resolved(msgspec.Struct, kw_only=True, gc=False):
     """The limits of one order's whose; None (or empty) is not tried. Not changed once made."""
 
     scopes: tuple[str, ...]
+    account: str  # the scopes whose cells and totals are looked at
+    strategy: str
     missing: tuple[str, ...] = ()  # required, and said nowhere
     not_permitted: str = ""  # the rule that does not allow instrument or venue
     restricted: str = ""  # the rule that forbids the instrument
@@ -149,7 +151,11 @@ def resolved(rules: Iterable[tuple[str, str, Any]], strict: bool, whose: Whose) 
     for rule in rules:
         if rule[0] in mine:
             found.by_name.setdefault(rule[1], []).append((rule[0], rule[2]))
-    made = Resolved(scopes=tuple(one for one in scopes if not one.startswith("kind:")))
+    made = Resolved(
+        scopes=tuple(one for one in scopes if not one.startswith("kind:")),
+        account=f"account:{whose[1]}",
+        strategy=f"strategy:{whose[2]}",
+    )
     made.strict = strict
     for attribute, name in BOUNDS.items():
         setattr(made, attribute, found.bound(name))

@@ -234,11 +234,6 @@ class Sums:
                 lost += total.base - self.profit(total)
         return lost
 
-    def sent(self, scope: str, ts: int) -> int:
-        """Return how many orders a scope has sent on the day of `ts`."""
-        total = self.totals.get(scope)
-        return total.sent if total is not None and total.day == day_of(self.tz, ts) else 0
-
     def copy(self) -> Sums:
         new = Sums(self.base, self.tz)
         new.terms, new.prices, new.rates = dict(self.terms), dict(self.prices), dict(self.rates)

@@ -17,12 +17,12 @@ new tape goes to `again.onetape`.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -36,7 +36,10 @@ from onetape.run.asked import FLATTEN, flatten, heard
 from onetape.run.bridge import KINDS, Ways
 from onetape.run.carried import load
 from onetape.run.carry import Carried
+from onetape.run.contingent import Change
 from onetape.run.folder import Wanted, read_spec
+from onetape.run.given_again import Kept, Row, report_of, rows_of
+from onetape.run.hearing import Hearing
 from onetape.run.inputs import Input, Stamps
 from onetape.run.kernel import Kernel, Setup
 from onetape.run.live_gate import LastLine, gate_of
@@ -52,13 +55,6 @@ WAIT_S = 5.0  # for the engine to deal with something
 PARTED_S = 1.0  # for what it was to make of it, once nothing is under way
 TURN_S = 0.0005
 SENT = (kinds.OrderSubmitted, kinds.OrderDenied)
-
-
-class Row(NamedTuple):
-    """A row as the session kept it, with the stamp that it had."""
-
-    stamp: int
-    row: ports.AnyRow
 
 
 class Forced(Stamps):
@@ -113,7 +109,15 @@ class Script:
         }
         self.recipe = msgspec.json.decode(opened.recipe)["live"]
         self.kernel = self._kernel(opened)
+        self.carried = Carried({name: i.multiplier for name, i in self.instruments.items()})
+        account = self.recipe["account"]
+        self.hearing = Hearing(self.kernel, self.carried, account, self.instruments)
         self._started = False
+
+    def _onward(self, events: list[Event]) -> None:
+        self.made += events
+        for event in events:
+            self.carried.take(event.fact)
 
     def _kernel(self, opened: kinds.RunOpened) -> Kernel:
         wanted = tuple(msgspec.convert(w, Wanted) for w in self.recipe["subscriptions"])
@@ -135,7 +139,7 @@ class Script:
             gate=self.gate,
             ladder=ladder_of(self.recipe["options"].get("ladder", ())),
         )
-        kernel = Kernel(setup, self.made.extend, self._failed)
+        kernel = Kernel(setup, self._onward, self._failed)
         kernel.attached = self._attached
         self.last_line = LastLine(self.gate, kernel)
         kernel.stamps = kernel.inputs.stamps = Forced(first.ts_event)
@@ -145,7 +149,7 @@ class Script:
         self._market.host = host
 
     def _failed(self, error: BaseException) -> None:
-        self.error = error
+        self.error = error.with_traceback(None)  # its frames would keep the node alive
 
     async def play(self) -> Recording:
         """Hand everything over; return the new tape, up to where it may have parted."""
@@ -184,6 +188,8 @@ class Script:
         kernel = self.kernel
         if kernel.recorder.count >= event.seq:
             return True  # it was made anew already
+        if event.stream == "risk" and isinstance(event.fact, kinds_live.RiskDecided):
+            return await self._last_line(event, event.fact)
         if not self._given(event):
             await self._begin()
             await self._until(lambda: kernel.recorder.count >= event.seq, PARTED_S)
@@ -191,6 +197,29 @@ class Script:
         if kernel.recorder.count < event.seq - 1:
             return False
         return await self._give(event)
+
+    async def _last_line(self, event: Event, fact: kinds_live.RiskDecided) -> bool:
+        """Have the last line judge again what it judged: nothing here leaves by it."""
+        kernel, name = self.kernel, fact.client_order_id
+        await self._begin()
+        bridge = kernel.bridge
+        await self._until(lambda: name in bridge.came, PARTED_S)
+        order = bridge.orders.get(name)
+        if order is None:
+            return False
+        self._stamp(event.ts_init)
+        if fact.intent == "modify":
+            made = bridge.client.cache.instrument(order.instrument_id)
+            terms = Change(
+                order.client_order_id, order.instrument_id, made.make_qty(fact.quantity),
+                _priced(made, fact.price), _priced(made, fact.trigger_price),
+            )  # fmt: skip
+            kernel.moment(event.ts_init)
+            self.last_line.changed(order, terms)
+        else:
+            kernel.inputs.give(Input("event", lambda stamp: bridge.judge(order, stamp)))
+        await self._quiet()
+        return kernel.recorder.count >= event.seq
 
     def _given(self, event: Event) -> bool:
         fact = event.fact
@@ -218,6 +247,7 @@ class Script:
             timer = kernel.timers.fire(fact.name)
             if timer is None:  # it was never set: other code, or other parameters
                 return False
+            kernel.timers.turn(timer)
             kernel.call(lambda: kernel.fire(fact.name, timer.call))
         elif isinstance(fact, kinds_live.SessionAsked) and event.stream.startswith("input/"):
             kernel.call(lambda: self._asked(fact, event.stream))
@@ -246,13 +276,15 @@ class Script:
             order = bridge.orders[name]
             kernel.inputs.give(Input("event", lambda stamp: bridge.judge(order, stamp)))
             return True
-        report = report_of(fact, event.ts_event)
-        if not known or report is None or type(report) not in KINDS:
-            kernel.now = event.ts_init
-            kernel.recorder.tell(fact, event.ts_event, event.ts_init)
-            return True
         if isinstance(fact, kinds.OrderFilled) and event.lineage is not None:
             kernel.recorder.grounds[fact.trade_id] = event.lineage
+        venue_id = kernel.bridge.venue_ids.get(name, "") if known else ""
+        report = report_of(fact, event.ts_event, venue_id)
+        if not known or report is None or type(report) not in KINDS:
+            kernel.now = event.ts_init
+            self._tell(event, fact)
+            return True
+        kernel.bridge.venue_ids[name] = report.venue_order_id
         kernel.bridge.announce(name, report)
         return True
 
@@ -265,9 +297,8 @@ class Script:
         if self._started:
             return
         self._started = True
-        before = self.recording[: self.kernel.recorder.count]
-        multipliers = {name: i.multiplier for name, i in self.instruments.items()}
-        Carried.of(before, multipliers).seed(self.kernel.exposure)
+        self.kernel.recorder.flush()
+        self.carried.seed(self.kernel.exposure)
         line: Any = _Durable()
         venue: Any = _Nowhere(self.recipe["venue"]["adapter"])
         kernel = self.kernel
@@ -293,7 +324,16 @@ class Script:
         """The engine refuses the same report again: it is told past it, as it was then."""
         event = self.recording.seq(self.kernel.recorder.count + 1)
         if isinstance(event.fact, kinds.OrderFact):
-            self.kernel.recorder.tell(event.fact, event.ts_event, event.ts_init)
+            self._tell(event, event.fact)
+
+    def _tell(self, event: Event, fact: kinds.OrderFact) -> None:
+        """Tell past the engine what was told past it; before the start nothing counts on it."""
+        kernel = self.kernel
+        if self._started:
+            kernel.recorder.flush()
+            self.hearing.tell(fact, event.ts_event)
+        else:
+            kernel.recorder.tell(fact, event.ts_event, event.ts_init)
 
     async def _quiet(self) -> None:
         """Wait until everything that an input led to was dealt with."""
@@ -310,65 +350,8 @@ class Script:
             await asyncio.sleep(TURN_S if _ > 3 else 0)
 
 
-def report_of(fact: kinds.OrderFact, ts: int) -> ports.AnyReport | None:
-    """Return the report that a recorded order event was made of; None for our own events."""
-    venue_id = getattr(fact, "venue_order_id", "") or "UNKNOWN"
-    head = (fact.client_order_id, venue_id, fact.instrument, ts)
-    match fact:
-        case kinds.OrderAccepted():
-            return ports.Accepted(*head)
-        case kinds.OrderRejected():
-            return ports.Rejected(*head, fact.reason)
-        case kinds.OrderFilled():
-            return ports.Filled(
-                *head, fact.trade_id, fact.side, fact.quantity, fact.price, fact.commission,
-                fact.commission_currency, fact.liquidity, fact.account,
-            )  # fmt: skip
-        case kinds.OrderTriggered():
-            return ports.Triggered(*head)
-        case kinds.OrderUpdated():
-            return ports.Updated(*head, fact.quantity, fact.price, fact.trigger_price)
-        case kinds.OrderModifyRejected():
-            return ports.ModifyRejected(*head, fact.reason)
-        case kinds.OrderCanceled():
-            return ports.Canceled(*head)
-        case kinds.OrderCancelRejected():
-            return ports.CancelRejected(*head, fact.reason)
-        case kinds.OrderExpired():
-            return ports.Expired(*head)
-        case _:
-            return None
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """One file of rows: of what, and of which kind."""
-
-    file: str
-    instrument: str
-    data: str
-    step: str | None = None
-
-
-def rows_of(frames: Iterable[tuple[Kept, pl.DataFrame]]) -> Iterator[Row]:
-    """Yield the rows of frames (columns as of datasets) in the order of their stamps."""
-    return heapq.merge(*(_rows(kept, frame) for kept, frame in frames), key=lambda r: r.stamp)
-
-
-def _rows(kept: Kept, frame: pl.DataFrame) -> Iterator[Row]:
-    ints = pl.col("ts_event", "ts_init").cast(pl.Int64)
-    for row in frame.with_columns(ints).iter_rows(named=True):
-        head = (kept.instrument, row["ts_event"])
-        match kept.data:
-            case "quotes":
-                sides = [row[n] for n in ("bid_price", "ask_price", "bid_size", "ask_size")]
-                yield Row(row["ts_init"], ports.Quote(*head, *sides))
-            case "trades":
-                side = {"BUYER": "BUY", "SELLER": "SELL"}.get(str(row["aggressor_side"]))
-                told: Any = (row["price"], row["size"], side, row["trade_id"])
-                yield Row(row["ts_init"], ports.Trade(*head, *told))
-            case _:
-                said = [row[n] for n in ("open", "high", "low", "close", "volume")]
-                yield Row(row["ts_init"], ports.Bar(*head, str(kept.step), *said))
+def _priced(instrument: Any, price: Decimal | None) -> Any:
+    return None if price is None else instrument.make_price(price)
 
 
 def main(folder: Path) -> int:

@@ -97,7 +97,7 @@ class Asked:
             try:
                 done.set_result(heard(kernel, fact))
             except Exception as err:  # the asker is told: the session has nothing to do with it
-                done.set_exception(err)
+                done.set_exception(err.with_traceback(None))  # frames would keep the engine alive
 
         kernel.call(act)
         return done

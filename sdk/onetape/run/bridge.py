@@ -29,6 +29,7 @@ from onetape.run.wire import announce, new_order
 
 REMEMBERED = 10_000  # orders that ended
 UNHEARD_S = 0.25  # after which the engine is taken to have refused an event
+LOOKS = 5  # until then
 Answers = Callable[[ports.AnyReport], None]
 
 
@@ -65,6 +66,7 @@ class Bridge:
         self.barrier: Callable[[], None] = _nothing
         self.instruments: dict[str, Instrument] = {}
         self.scripted = False  # a rerun: what the tape tells happens, and nothing of itself
+        self.out: dict[str, None] = {}  # orders that left and are not known to have ended
         self.came: set[str] = set()  # orders whose command has come through, in a rerun
         self._seen: dict[str, set[Any]] = {}
         self._closed: dict[str, None] = {}
@@ -97,7 +99,7 @@ class Bridge:
         def leave(size: Decimal | None = None) -> None:
             sent = message if size is None else msgspec.structs.replace(message, quantity=size)
             self._put(
-                lambda: self.ways.venue.send(sent),
+                lambda: self._send(sent),
                 lambda why: self._rejected(order, why),
                 lambda: self.ways.halted(order),
             )
@@ -106,6 +108,10 @@ class Bridge:
             leave()
         submitted = lambda: self.client.generate_order_submitted(order)  # noqa: E731
         return self._say(name, "OrderSubmitted", submitted, stamp)
+
+    def _send(self, order: ports.NewOrder) -> None:
+        self.ways.venue.send(order)
+        self.out[order.client_order_id] = None
 
     def modify(self, command: Any) -> None:
         """Ask the venue for new terms of an order, in its turn."""
@@ -131,7 +137,8 @@ class Bridge:
         if why or message is None:
             refused(why)
         else:
-            self._put(lambda: self.ways.venue.modify(message), refused)
+            may = lambda: self.ways.halted(order)  # noqa: E731
+            self._put(lambda: self.ways.venue.modify(message), refused, may)
         return False
 
     def cancel(self, client_order_id: Any, instrument_id: Any) -> None:
@@ -227,9 +234,11 @@ class Bridge:
         """Say whether this was reported before; a venue may say everything twice."""
         seen = self._seen.setdefault(report.client_order_id or report.venue_order_id, set())
         match report:
-            case ports.Filled() | ports.Busted() | ports.Corrected():
+            case ports.Filled() | ports.Busted():
                 key: Any = (type(report), report.trade_id)
             case ports.Updated() | ports.ModifyRejected() | ports.CancelRejected():
+                key = report
+            case ports.Corrected():  # an execution may be corrected more than once
                 key = report
             case _:
                 key = type(report)
@@ -245,6 +254,7 @@ class Bridge:
     def _ended(self, name: str) -> None:
         """Remember an order that ended for a while: late fills and repeats come after it."""
         self._closed[name] = None
+        self.out.pop(name, None)
         while len(self._closed) > REMEMBERED:
             old = next(iter(self._closed))
             for kept in (self._closed, self.orders, self.venue_ids, self._seen):
@@ -258,8 +268,14 @@ class Bridge:
     ) -> bool:
         self.expected = (name, kind)
         say()
-        asyncio.get_running_loop().call_later(UNHEARD_S, self._check, stamp, report)
+        self._later(stamp, report, LOOKS)
         return True
+
+    def _later(self, stamp: int, report: ports.AnyReport | None, left: int) -> None:
+        """Look some time later, in several steps: where the whole process stood still for a while,
+        the engine must have its turns before it is taken to have refused anything."""
+        then = UNHEARD_S / LOOKS
+        asyncio.get_running_loop().call_later(then, self._check, stamp, report, left - 1)
 
     def announce(self, name: str, report: ports.AnyReport) -> None:
         """Have the engine hear of a report of an order that it holds, in its turn."""
@@ -267,16 +283,36 @@ class Bridge:
             self.ways.grounds(report)
         order = self.orders[name]
         instrument = self.client.cache.instrument(order.instrument_id)
-        say = lambda: announce(self.client, order, report, instrument)  # noqa: E731
-        self._tell(name, KINDS[type(report)], say, report)
 
-    def _check(self, stamp: int, report: ports.AnyReport | None) -> None:
+        def act(stamp: int) -> bool:
+            if self._futile(name, report):
+                self.ways.moment(stamp)
+                self.ways.unheard(report)
+                self.ways.quiet()
+                return False
+            say = lambda: announce(self.client, order, report, instrument)  # noqa: E731
+            return self._say(name, KINDS[type(report)], say, stamp, report)
+
+        self.inputs.give(Input("event", act))
+
+    def _futile(self, name: str, report: ports.AnyReport) -> bool:
+        """Tell whether the engine is known to refuse a report: no need to wait whether it does."""
+        order = self.client.cache.order(engine.ClientOrderId(name))
+        wanted = ANSWERS.get(type(report))
+        return order is not None and wanted is not None and order.status.name != wanted
+
+    def _check(self, stamp: int, report: ports.AnyReport | None, left: int) -> None:
         if self.inputs.event_stamp != stamp or self.inputs.stopped:
+            return
+        if left:
+            self._later(stamp, report, left)
             return
         self.expected = None
         if report is not None:
             self.ways.moment(stamp)
             self.ways.unheard(report)
+            if type(report) in ENDS:
+                self._ended(report.client_order_id)
         self.inputs.event_handled()
         self.inputs.advance()
         self.ways.quiet()
@@ -315,6 +351,13 @@ KINDS: dict[type, str] = {
     ports.Canceled: "OrderCanceled",
     ports.CancelRejected: "OrderCancelRejected",
     ports.Expired: "OrderExpired",
+}
+
+
+ENDS = (ports.Rejected, ports.Canceled, ports.Expired)
+ANSWERS: dict[type, str] = {  # to a request, which the engine must know of
+    ports.ModifyRejected: "PENDING_UPDATE",
+    ports.CancelRejected: "PENDING_CANCEL",
 }
 
 

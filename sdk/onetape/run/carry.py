@@ -20,6 +20,7 @@ from onetape.tape.event import Event
 from onetape.tape.kinds_live import AccountCarried
 
 ZERO = Decimal(0)
+CORRECTED = "-C"  # between a trade's id and when it was corrected
 REMEMBERED = 100_000  # trades, so that one can be taken back
 ENDED = (kinds.OrderCanceled, kinds.OrderExpired, kinds.OrderRejected, kinds.OrderDenied)
 
@@ -65,6 +66,7 @@ class Carried:
         self.working: dict[str, Working] = {}
         self.trades: dict[str, kinds.OrderFilled] = {}
         self.whose: dict[str, str] = {}  # the strategy of orders that traded
+        self._corrected: dict[str, str] = {}  # a trade's id at its venue: what it is called now
         self.over: dict[str, type] = {}  # how orders ended that did not fill
         self.first = 0  # ns UTC of the first event
         self._multipliers = multipliers
@@ -108,6 +110,9 @@ class Carried:
         """Book a fill, or take it back with `sign` -1."""
         if sign > 0:
             self.trades[fact.trade_id] = fact
+            base = fact.trade_id.rpartition(CORRECTED)[0]
+            if base in self._corrected:
+                self._corrected[base] = fact.trade_id
             self.whose[fact.client_order_id] = fact.strategy
             while len(self.trades) > REMEMBERED:
                 del self.trades[next(iter(self.trades))]
@@ -127,7 +132,13 @@ class Carried:
 
     def knows(self, client_order_id: str) -> bool:
         """Say whether the beginning of an order was seen."""
-        return client_order_id in self.working or client_order_id in self.whose
+        name = client_order_id
+        return name in self.working or name in self.whose or name in self.over
+
+    def called(self, trade_id: str) -> str:
+        """Return what the execution `trade_id` of the venue is called here: a corrected one has
+        another id."""
+        return self._corrected.get(trade_id, trade_id)
 
     def stake(self, instrument: str, strategy: str) -> Stake:
         """Return what a strategy holds of an instrument."""
@@ -154,8 +165,18 @@ class Carried:
             tuple(self.working),
         )  # fmt: skip
 
+    def follow(self, before: Carried) -> None:
+        """Know the orders and executions that another fold knows, but count nothing of them."""
+        for name, known in before.working.items():
+            self.working.setdefault(name, msgspec.structs.replace(known))  # both go on counting
+        self.trades.update(before.trades)
+        self._corrected.update(before._corrected)
+        self.whose.update(before.whose)
+        self.over.update(before.over)
+
     def _carried(self, fact: AccountCarried) -> None:
-        self.cash = dict(fact.cash)
+        self.cash, self.stakes = dict(fact.cash), {}
+        self.working = {k: v for k, v in self.working.items() if k in fact.orders}
         for instrument, strategy, quantity, cost in fact.positions:
             self.stakes[instrument, strategy] = Stake(quantity, cost)
 
@@ -163,6 +184,7 @@ class Carried:
         taken = self.trades.pop(fact.trade_id, None)
         if taken is not None:
             self.fill(taken, -1)
+            self._corrected[fact.trade_id] = fact.trade_id
 
     def _pay(self, currency: str, amount: Decimal) -> None:
         self.cash[currency] = self.cash.get(currency, ZERO) - amount

@@ -51,6 +51,8 @@ def watched(strategy: Any, host: Host) -> None:
     kind, clock = type(strategy), host.own_clock
     if isinstance(strategy, EngineStrategy):  # `clock` cannot be set on an instance of it
         members = {"clock": property(lambda _self: clock), "__module__": kind.__module__}
+        if host.stage.live is not None:  # the engine's own would give ids of the wall clock
+            members["order_factory"] = property(lambda _self: host.factory)
         made: Any = type(kind.__name__, (kind,), members)
         strategy.__class__ = made
 

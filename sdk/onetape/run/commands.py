@@ -187,7 +187,8 @@ class Commands:
         try:
             why = "made inside the engine"
             fact = DecisionMade(host.name, "order", str(event.instrument_id), why=why)
-            return host.note(fact, ts=event.ts_event)
+            live = host.stage.live is not None  # its engine's clock is the wall's
+            return host.note(fact, ts=None if live else event.ts_event)
         finally:
             host.event = after
 

@@ -52,6 +52,8 @@ class Contingent:
         if not parent or known is None or self._done(known):
             return False
         self._waiting.setdefault(parent, []).append((order, leave))
+        if known.is_closed:  # it ended before this one came: it has said its last word
+            self._let_go(self._waiting.pop(parent), known.filled_qty.as_decimal())
         return True
 
     def heard(self, order: Any) -> None:

@@ -14,14 +14,16 @@ import socket
 import time
 from typing import Any
 
-from onetape.errors import Fenced, TapeConflict, TapeError
+from onetape.errors import Fenced, TapeConflict
 from onetape.run.folder import STREAM
 from onetape.tape.event import Event
-from onetape.tape.kinds_live import LeaseTaken
+from onetape.tape.kinds import CashDeposited
+from onetape.tape.kinds_live import AccountCarried, LeaseTaken, Reconciled
 from onetape.tape.port import Tape
-from onetape.tape.server import connect
+from onetape.tape.server import connect, translated
 
 BOOK = "control"
+BEGUN = (AccountCarried, CashDeposited, Reconciled)  # what a session that has the account said
 WAIT_S = 10.0  # for a lock whose holder has just died: the server needs a moment to notice
 PAUSE_S = 0.1
 
@@ -39,10 +41,12 @@ class Lease:
     def take(self, wait: float = WAIT_S) -> str:
         """Take the lease; return the stream of the session that had it before, "" for none.
 
+        One that ended before it took the account over is passed by: it knew nothing of it.
+
         Raises Fenced when another session has it, naming it.
         """
         until = time.monotonic() + wait
-        while not self._lock():
+        while not self._locked(until):
             if time.monotonic() > until:
                 holder = self._last()
                 named = f"session {holder.session} ({holder.holder})" if holder else "another one"
@@ -51,9 +55,9 @@ class Lease:
                     "first: `onetape live stop`, or kill it"
                 )
             time.sleep(PAUSE_S)
-        before = self._last()
-        self._say(before)
-        return stream_of(before.session) if before is not None else ""
+        before = self._before()
+        self._say(self._last())
+        return before
 
     def held(self) -> bool:
         """Say whether the lock is ours still; tries to get it again where the connection broke."""
@@ -63,12 +67,12 @@ class Lease:
         except Exception:  # whatever broke it: without it the lock is gone
             self._drop()
         try:
-            if not self._lock():
-                return False
-            last = self._last()
-            if last is not None and last.epoch == self.epoch:
-                return True
-        except TapeError:
+            if self._lock():
+                last = self._last()
+                if last is not None and last.epoch == self.epoch:
+                    return True
+        except Exception:  # the server is still away, or went again: without it there is no lock
+            self._drop()
             return False
         self._drop()
         return False
@@ -88,6 +92,16 @@ class Lease:
         asked = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key(),))
         return bool(asked.fetchone()[0])
 
+    def _locked(self, until: float) -> bool:
+        """Try to lock; a server that goes away meanwhile is tried again until then."""
+        try:
+            return self._lock()
+        except Exception as err:
+            self._drop()
+            if time.monotonic() > until:
+                raise translated(err, "taking the lease") from err
+            return False
+
     def _key(self) -> int:
         digest = hashlib.sha256(f"onetape {self.stream}".encode()).digest()
         return int.from_bytes(digest[:8], "big", signed=True)
@@ -97,6 +111,17 @@ class Lease:
             return None
         fact = self._tape.recording(self.stream)[-1].fact
         return fact if isinstance(fact, LeaseTaken) else None
+
+    def _before(self) -> str:
+        if not self._tape.version(self.stream):
+            return ""
+        for event in reversed(list(self._tape.recording(self.stream))):
+            stream = stream_of(event.fact.session) if isinstance(event.fact, LeaseTaken) else ""
+            if stream and self._tape.version(stream):
+                entries = self._tape.read(streams=[stream])
+                if any(isinstance(entry.event.fact, BEGUN) for entry in entries):
+                    return stream
+        return ""
 
     def _say(self, before: LeaseTaken | None) -> None:
         self.epoch = (before.epoch if before is not None else 0) + 1

@@ -21,6 +21,7 @@ from onetape.tape.port import Tape
 STREAMS = ("risk", "limits", "kill")
 FOLLOWED = (RiskMoved, LimitsSet, KillMoved, OverrideGranted)
 AGAIN_S = 1.0
+GATHER_S = 0.05  # between two looks: the tape carries this session's own events too, a page at once
 _log = logging.getLogger(__name__)
 
 
@@ -83,6 +84,7 @@ class Following:
         for fact in _worth(batch):
             self._loop.call_soon_threadsafe(self._hear, fact)
         self._after = batch[-1].seq
+        self._ended.wait(GATHER_S)
 
 
 def _worth(batch: list[Entry]) -> Iterator[AnyFact]:

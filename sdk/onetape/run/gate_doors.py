@@ -129,17 +129,22 @@ def ready(order: Any) -> Any:
 
     Raises SettingsError for one that asks for an execution algorithm.
     """
+    if not _emulated(unscheduled(order)) or order.exec_algorithm_id is not None:
+        return order
+    said = order.init_event.to_dict()
+    said["exec_algorithm_id"], said["exec_spawn_id"] = GATE, str(order.client_order_id)
+    return type(order).create(engine.OrderInitialized.from_dict(said))
+
+
+def unscheduled(order: Any) -> Any:
+    """Return an order that no execution algorithm is to split; SettingsError for one that asks."""
     algorithm = order.exec_algorithm_id
     if algorithm is not None and str(algorithm) != GATE:
         raise SettingsError(
             f"order {order.client_order_id} asks for execution algorithm {algorithm}; a run with "
             "limits sends orders itself, so that each child is judged: send the parts instead"
         )
-    if not _emulated(order) or algorithm is not None:
-        return order
-    said = order.init_event.to_dict()
-    said["exec_algorithm_id"], said["exec_spawn_id"] = GATE, str(order.client_order_id)
-    return type(order).create(engine.OrderInitialized.from_dict(said))
+    return order
 
 
 def _emulated(order: Any) -> bool:

@@ -22,9 +22,11 @@ from onetape.run.wire import EXTERNAL
 from onetape.tape import kinds, kinds_live
 from onetape.tape.kinds_live import StateLoaded, StateSaved
 from onetape.tape.port import Tape
+from onetape.tape.recording import Recording
 
 CANCEL_S = 10.0
 PAUSE_S = 0.01
+MARGIN_NS = 60 * 1_000_000_000  # that the venue's clock and ours may be apart
 
 
 class Handover:
@@ -43,23 +45,43 @@ class Handover:
         self._multipliers = {name: i.multiplier for name, i in instruments.items()}
 
     def before(self, stream: str) -> Carried:
-        """Return what the session before left, with the terms of orders from before it."""
+        """Return what the sessions before left, with the terms of orders from before the last.
+
+        Read back as far as an order reaches that may still work, and over `MARGIN_NS` more: the
+        executions that are known must be all that the venue can tell of since `first`.
+        """
         ours = Carried(self._multipliers)
-        if not stream or not self._tape.version(stream):
-            return ours
-        for event in self._tape.recording(stream):
-            ours.first = ours.first or event.ts_event
-            fact = event.fact
-            ours.take(fact)
-            if isinstance(fact, StateSaved):
-                self.saved = StateLoaded(fact.strategy, fact.state, stream)
-            if isinstance(fact, kinds_live.AccountCarried) and fact.orders:
-                kept = self.saved
-                older = self.before(fact.session)
-                self.saved = kept or self.saved
-                ours.first = min(ours.first, older.first or ours.first)
-                ours.working |= {k: v for k, v in older.working.items() if k in fact.orders}
+        told, ours.first = self._reaching(stream)
+        for events in reversed(told):
+            for event in events:
+                ours.take(event.fact)
+                if isinstance(event.fact, StateSaved):
+                    self.saved = StateLoaded(event.fact.strategy, event.fact.state, stream)
+                elif isinstance(event.fact, StateLoaded):  # and it ended before it saved anew
+                    self.saved = event.fact
         return ours
+
+    def _reaching(self, stream: str) -> tuple[list[Recording], int]:
+        """Return the sessions that matter, the newest first, and since when all is known."""
+        found: list[Recording] = []
+        wanted: set[str] = set()
+        since = 0
+        while stream and self._tape.version(stream):
+            events = self._tape.recording(stream)
+            begun = events[0].ts_event
+            if not found or wanted:
+                since = begun - MARGIN_NS
+            found.append(events)
+            facts = [event.fact for event in events]
+            carried = next((f for f in facts if isinstance(f, kinds_live.AccountCarried)), None)
+            if carried is None:
+                break
+            here = {f.client_order_id for f in facts if isinstance(f, kinds.OrderInitialized)}
+            wanted = (wanted if len(found) > 1 else set(carried.orders)) - here
+            if not wanted and begun < since:
+                break
+            stream = carried.session
+        return found, max(since, 0)
 
     async def take(self, stream: str, kernel: Kernel, hearing: Hearing, carried: Carried) -> None:
         """Reconcile with the venue and take over what fits.
@@ -71,9 +93,7 @@ class Handover:
         ours = self.before(stream)
         await self._begin(stream, ours, kernel)
         currencies = {name: i.currency for name, i in self._instruments.items()}
-        if stream:
-            for name, known in ours.working.items():
-                carried.working.setdefault(name, known)
+        carried.follow(ours)
         outcome = await reconcile(self._venue, account, ours, currencies)
         for one in outcome.said:
             kernel.recorder.tell(one.fact, one.ts or kernel.now, kernel.now)

@@ -15,7 +15,7 @@ import msgspec
 
 from onetape.market.instruments import Instrument
 from onetape.run import ports
-from onetape.run.carry import Carried
+from onetape.run.carry import CORRECTED, ENDED, Carried
 from onetape.run.kernel import Kernel
 from onetape.run.wire import EXTERNAL, external, fact_of_report
 from onetape.tape import kinds
@@ -50,9 +50,11 @@ class Hearing:
         if isinstance(report, ports.Corrected):
             self._corrected(report, whose)
             return
+        if isinstance(report, ports.Busted):
+            called = self._carried.called(report.trade_id)
+            report = msgspec.structs.replace(report, trade_id=called)
         fact = fact_of_report(report, whose, self._account, currency)
-        repeated = fact is not None and self._carried.over.get(_named(report)) is type(fact)
-        if fact is not None and not repeated:
+        if fact is not None and not self._known(_named(report), fact):
             named = msgspec.structs.replace(fact, client_order_id=_named(report))
             self.tell(named, report.ts_event)
 
@@ -68,6 +70,16 @@ class Hearing:
         elif before is not None:
             self._move(before, -1)
 
+    def _known(self, name: str, fact: kinds.OrderFact) -> bool:
+        """Tell whether this stands on the tape already: reports and answers may say the same."""
+        carried = self._carried
+        if isinstance(fact, kinds.OrderFilled):
+            return fact.trade_id in carried.trades
+        if isinstance(fact, kinds.OrderAccepted):
+            working = carried.working.get(name)
+            return name in carried.over or (working.accepted if working else name in carried.whose)
+        return isinstance(fact, ENDED) and name in carried.over
+
     def _whose(self, name: str) -> str:
         known = self._carried.working.get(name)
         if known is not None:
@@ -77,16 +89,16 @@ class Hearing:
 
     def _corrected(self, report: ports.Corrected, whose: str) -> None:
         """A correction is the old execution taken back and a new one in its place."""
-        old = self._carried.trades.get(report.trade_id)
+        called = self._carried.called(report.trade_id)
+        old = self._carried.trades.get(called)
         ids = (report.client_order_id, report.instrument, whose)
-        self.tell(kinds.OrderVoided(*ids, report.trade_id, "corrected"), report.ts_event)
+        self.tell(kinds.OrderVoided(*ids, called, "corrected"), report.ts_event)
         if old is not None:
             new = msgspec.structs.replace(
                 old,
-                trade_id=f"{report.trade_id}-C{report.ts_event}",
+                trade_id=f"{report.trade_id}{CORRECTED}{report.ts_event}",
                 quantity=report.quantity,
                 price=report.price,
-                commission=ZERO,
             )
             self.tell(new, report.ts_event)
 

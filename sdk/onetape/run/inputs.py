@@ -70,6 +70,11 @@ class Inputs:
         self._queue.append(made)
         self.advance()
 
+    @property
+    def ahead(self) -> int | None:
+        """The stamp of the row that will be handled next; None when the engine has none."""
+        return self._rows[0] if self._rows else None
+
     def row_handled(self) -> int:
         """Return the stamp of the row that is being handled: the oldest under way."""
         return self._rows.popleft() if self._rows else self.stamps.last

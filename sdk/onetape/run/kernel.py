@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +29,7 @@ from onetape.run import ports
 from onetape.run.bridge import Bridge, Ways
 from onetape.run.commands import Traded
 from onetape.run.feed import Source
+from onetape.run.gate_doors import closed, unscheduled
 from onetape.run.gate_ladder import LadderWatch
 from onetape.run.host import Host, Stage
 from onetape.run.inputs import Input, Inputs, Stamps
@@ -78,7 +80,7 @@ class Kernel:
         failed: Callable[[BaseException], None],
     ) -> None:
         self.setup, self._onward_failed = setup, failed
-        self.now = setup.start
+        self._now, self._inside = setup.start, False
         self.stamps = Stamps(setup.replayed, setup.start)
         self.inputs = Inputs(self.stamps, 1) if setup.serial else Inputs(self.stamps)
         self.recorder = GatedRecorder(setup.account, onward, self._times)
@@ -96,6 +98,7 @@ class Kernel:
         self.name = ""  # the strategy's, as it stands on the tape
         self._node: Any = None
         self._handle: Any = None
+        self._doors = ExitStack()
         self._running: asyncio.Future[None] | None = None
         bar_types = {
             (s.dataset.instrument.id, s.dataset.step): s.bar_type
@@ -105,6 +108,16 @@ class Kernel:
         self._rows = Rows(setup.instruments, bar_types)
 
     # -- what the host sees
+
+    @property
+    def now(self) -> int:
+        """The stamp of what is being handled: of a row also while the engine has it by itself."""
+        ahead = None if self._inside else self.inputs.ahead
+        return self._now if ahead is None else ahead
+
+    @now.setter
+    def now(self, stamp: int) -> None:
+        self._now = stamp
 
     def clock(self, host: Host) -> LiveClock:
         """Return the strategy's clock."""
@@ -156,6 +169,11 @@ class Kernel:
         self.host = Host(strategy, self._stage(), identity(strategy)[0], params_in(strategy))
         self.host.attach()
         self.attached(self.host)
+        self._doors.enter_context(closed([self.host]))
+        commands = self.host.commands
+        commands.ready = unscheduled  # an emulated order comes to the last line when it is let go
+        commands.leave = self._counted(commands.leave)
+        commands.modify_by = self._counted(commands.modify_by)
         self.ladder = LadderWatch(self.setup.ladder, self.setup.gate, [self.host])
         self.ladder.attach()
         self._watch(strategy)
@@ -234,10 +252,11 @@ class Kernel:
 
     def _row_watched(self, body: Callable[[Any], Any]) -> Callable[[Any], None]:
         def handle(row: Any) -> None:
-            self.now = self.inputs.row_handled()
+            self.now, self._inside = self.inputs.row_handled(), True
             self.seen(row)
             if self.host.failure is None:
                 body(row)
+            self._inside = False
             self.inputs.advance()
             self.done()
 
@@ -273,7 +292,7 @@ class Kernel:
         if popped is None:
             return
         name, timer = popped
-        self.call(lambda: self.fire(name, timer.call), at)
+        self.call(lambda: self.timers.turn(timer) and self.fire(name, timer.call), at)
 
     def look(self) -> None:
         """Have the ladder look although no row came: silence is what it may be about."""
@@ -300,7 +319,7 @@ class Kernel:
 
     def note(self, fact: kinds.Fact, stream: str, cause: int | None = None) -> int:
         """Record a fact of the session's own at this moment; return its seq."""
-        return self.recorder.note(fact, self.now, stream, cause)
+        return self.recorder.note(fact, self._now, stream, cause)
 
     # -- silence
 
@@ -326,6 +345,7 @@ class Kernel:
         if node is None:
             return
         self.inputs.stopped, self.started = True, False
+        self._doors.close()
         self._handle.stop()
         if self._running is not None:
             await self._running

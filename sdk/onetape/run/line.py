@@ -98,6 +98,13 @@ class Line:
         future.add_done_callback(self._settle)
 
     def _settle(self, _: object) -> None:
+        if self._mending is not None:  # it sends all of them again, in order
+            return
+        if self._mending is not None:  # what fails behind a lost write is sent again with it
+            for _, future in self._sent:
+                if future.done() and not future.cancelled():
+                    future.exception()
+            return
         while self._sent and self._sent[0][1].done():
             events, future = self._sent[0]
             if future.cancelled():

@@ -3,7 +3,8 @@
 
     python -m onetape.run.live FOLDER [ATTEMPT]
 
-Exit codes   0 it stopped as it was asked to; 1 it failed and status.json says why.
+Exit codes   0 it stopped as it was asked to; 1 it failed and status.json says why; 75 a restart
+             found its venue or tape away: it is to be tried again.
 Signals      SIGTERM stops in order; SIGUSR1 halts at once: no order leaves any more, also when
              the strategy does not give the loop back.
 """
@@ -23,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from onetape.errors import OnetapeError
+from onetape.errors import OnetapeError, TapeUnavailable, VenueUnavailable
 from onetape.run import control, venues
 from onetape.run.asked import Asked
 from onetape.run.carried import load
@@ -42,7 +43,8 @@ from onetape.run.trader import Trader
 from onetape.tape.postgres import PostgresTape
 
 PATIENCE_S = 2.0  # for which the tape's writer tries again by itself
-RESTART_S = 60.0  # for which a restarted trader waits for its venue
+RESTART_S = 60.0  # for which a restarted trader waits for its venue, and its tape
+AWAY, AGAIN = (TapeUnavailable, VenueUnavailable), 75
 LEASE_S = 1.0  # between two looks at whether the lease is held
 _log = logging.getLogger(__name__)
 
@@ -59,14 +61,15 @@ def main(folder: Path, attempt: int = 1) -> int:
         with tape_held(spec):
             return asyncio.run(_Process(folder, spec, attempt).run())
     except OnetapeError as err:
-        _failed(folder, spec, attempt, err)
-        return 1
+        again = attempt > 1 and isinstance(err, AWAY)
+        _failed(folder, spec, attempt, err, "starting" if again else "failed")
+        return AGAIN if again else 1
 
 
-def _failed(folder: Path, spec: LiveSpec, attempt: int, err: BaseException) -> None:
+def _failed(folder: Path, spec: LiveSpec, attempt: int, err: BaseException, state: str) -> None:
     _log.error("%s", err)
     told = Status(
-        spec.session, os.getpid(), "failed", ts=time.time_ns(), heartbeat=time.time_ns(),
+        spec.session, os.getpid(), state, ts=time.time_ns(), heartbeat=time.time_ns(),
         detail=str(err), error=f"{type(err).__name__}: {err}", attempt=attempt,
     )  # fmt: skip
     write_status(folder, told)
@@ -80,7 +83,7 @@ class _Process:
     async def run(self) -> int:
         """Do all of it; return the exit code."""
         spec = self.spec
-        tape = PostgresTape(spec.tape, patience=PATIENCE_S)
+        tape = await self._tape()
         try:
             strategy: Any = load(spec, self.folder)(**spec.params)
             lease = Lease(tape, spec.tape, spec.venue.adapter, spec.account, spec.session)
@@ -91,6 +94,17 @@ class _Process:
             return await self._trade(trader)
         finally:
             await asyncio.to_thread(tape.close)
+
+    async def _tape(self) -> PostgresTape:
+        """Open the tape; a restart waits for one that is away."""
+        until = time.monotonic() + (RESTART_S if self.attempt > 1 else 0.0)
+        while True:
+            try:
+                return PostgresTape(self.spec.tape, patience=PATIENCE_S)
+            except TapeUnavailable:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(LEASE_S)
 
     async def _trade(self, trader: Trader) -> int:
         telling = Telling(trader, self.folder, self.attempt)
@@ -110,11 +124,12 @@ class _Process:
             await door.close()
 
     async def _through(self, trader: Trader, telling: Telling) -> int:
-        state = "failed"
+        state, again = "failed", False
         try:
             await trader.begin()
             await trader.ended.wait()
         except Exception as err:
+            again = self.attempt > 1 and isinstance(err, AWAY)
             _log.error("%s", "".join(traceback.format_exception(err)))
             trader.error = f"{type(err).__name__}: {err}"
         if trader.opened:
@@ -123,9 +138,11 @@ class _Process:
         else:
             trader.lease.release()
             trader.state = state
+        if again:  # nothing was traded; the orders of the process before may still work
+            trader.state, trader.detail = "starting", f"it is tried again: {trader.error}"
         telling.now()
         _log.info("%s %s %s", trader.stream, state, trader.error)
-        return 0 if state == "stopped" else 1
+        return AGAIN if again else 0 if state == "stopped" else 1
 
     async def _fenced(self, trader: Trader) -> None:
         while True:

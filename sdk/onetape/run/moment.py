@@ -14,7 +14,10 @@ from typing import Any, Protocol
 class Moment(Protocol):
     """The time and the ids of a live session, as its host sees them."""
 
-    now: int
+    @property
+    def now(self) -> int:
+        """The stamp of what is being handled, ns UTC."""
+        ...
 
     def clock(self, host: Any) -> Any:
         """Return the clock that the strategy sees."""

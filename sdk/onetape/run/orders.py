@@ -48,8 +48,9 @@ class OrderWatch:
                     self._booked = None
                 else:
                     self._take(event, before)
-                hears = body is not None and host.failure is None
-                if hears and not (ignored and event.client_order_id in ignored):
+                if body is None or host.failure is not None:
+                    return
+                if not (ignored and event.client_order_id in ignored):
                     body(event)
             except BaseException as err:
                 host.fail(err, "on_order_event", event)

@@ -33,14 +33,15 @@ class Outbox:
 
     def __init__(self, line: Line, patience: float = PATIENCE_S) -> None:
         self._line, self._patience = line, patience
-        self._parcels: deque[Parcel] = deque()
+        self._parcels: deque[tuple[Parcel, float]] = deque()  # until when it may wait
         self._more = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
         self.sent = 0
 
     def put(self, parcel: Parcel) -> None:
         """Take a parcel."""
-        self._parcels.append(parcel)
+        until = asyncio.get_running_loop().time() + self._patience
+        self._parcels.append((parcel, until))
         self._line.send()
         self._more.set()
 
@@ -60,20 +61,22 @@ class Outbox:
             while not self._parcels:
                 self._more.clear()
                 await self._more.wait()
-            parcel = self._parcels[0]
-            why = await self._ready(parcel)
+            parcel, until = self._parcels[0]
+            why = await self._ready(parcel, until)
             self._parcels.popleft()
             self._leave(parcel, why)
 
-    async def _ready(self, parcel: Parcel) -> str:
+    async def _ready(self, parcel: Parcel, until: float) -> str:
+        late = f"the tape could not be written for {self._patience} s: it never left"
+        if not parcel.patient and asyncio.get_running_loop().time() > until:
+            return late  # it stood behind one that waited: the market has moved on
         if self._line.durable_to >= parcel.seq:
             return ""
-        patience = None if parcel.patient else self._patience
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout_at(None if parcel.patient else until):
                 await self._line.durable(parcel.seq)
         except TimeoutError:
-            return f"the tape could not be written for {patience} s: it never left"
+            return late
         except OnetapeError as err:
             return "" if parcel.patient else f"the tape cannot be written ({err}): it never left"
         return ""

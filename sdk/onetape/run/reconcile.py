@@ -12,19 +12,22 @@ Names    of breaks are `what:key`, such as "quantity:AAPL.XNAS"; by them they ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
 
 from onetape.run import ports
-from onetape.run.carry import Carried
+from onetape.run.carry import CORRECTED, Carried, Working
 from onetape.run.wire import EXTERNAL, external, fact_of_report
 from onetape.tape import kinds
 from onetape.tape.kinds_live import BreakFound
 
 ZERO = Decimal(0)
+TRIES, PAUSE_S = 3, 0.3
+Find = Callable[[str, str, object, object], None]
 ENDED = {
     "CANCELED": kinds.OrderCanceled,
     "EXPIRED": kinds.OrderExpired,
@@ -47,11 +50,29 @@ class Outcome(NamedTuple):
     counts: tuple[int, int, int]  # orders, fills and positions that the venue told of
 
 
-class _Theirs(NamedTuple):
+class Theirs(NamedTuple):
+    """The venue's word on one account."""
+
     orders: Sequence[ports.OrderStatus]
     fills: Sequence[ports.Filled]
     positions: Sequence[ports.PositionStatus]
     cash: Sequence[ports.CashStatus]
+
+
+async def asked(venue: ports.Venue, account: str, since: int) -> Theirs:
+    """Return the venue's word, asked until nothing traded between the first and the last answer.
+
+    Raises VenueUnavailable when the venue does not say.
+    """
+    orders, fills = await venue.orders(account), await venue.fills(account, since)
+    left = TRIES
+    while True:
+        positions, cash = await venue.positions(account), await venue.cash(account)
+        again = await venue.orders(account), await venue.fills(account, since)
+        left -= 1
+        if not left or list(again[1]) == list(fills):
+            return Theirs(orders, fills, positions, cash)
+        orders, fills = again
 
 
 async def reconcile(
@@ -59,33 +80,68 @@ async def reconcile(
 ) -> Outcome:
     """Compare and return what is missing here and what does not fit; `ours` gets what was missing.
 
+    What does not fit is asked again after a pause: it may have been on its way.
+
     currencies   of each instrument's price
     Raises VenueUnavailable when the venue does not say.
     """
-    theirs = _Theirs(
-        await venue.orders(account),
-        await venue.fills(account, ours.first),
-        await venue.positions(account),
-        await venue.cash(account),
-    )
     said: list[Said] = []
-    breaks: list[BreakFound] = []
-    find = _Finder(venue.name, account, breaks)
-    for order in theirs.orders:
-        if order.client_order_id not in ours.working:
-            _add(ours, said, Said(external(order), order.ts_event))
-            ids = (order.client_order_id or f"EXT-{order.venue_order_id}", order.instrument)
-            accepted = kinds.OrderAccepted(*ids, EXTERNAL, account, order.venue_order_id)
-            _add(ours, said, Said(accepted, order.ts_event))
-    _missed(theirs.fills, ours, account, currencies, said)
-    await _ended(venue, theirs, ours, said, find)
+    left = TRIES
+    while True:
+        left -= 1
+        theirs = await asked(venue, account, ours.first)
+        breaks: list[BreakFound] = []
+        find = Finder(venue.name, account, breaks)
+        for order in theirs.orders:
+            _begun(order, ours, account, said, find)
+        _missed(theirs.fills, ours, account, currencies, said)
+        sure = await _ended(venue, theirs, ours, said, find, last=not left)
+        differ(theirs, ours, find)
+        if not left or (sure and not breaks):
+            counts = (len(theirs.orders), len(theirs.fills), len(theirs.positions))
+            return Outcome(said, breaks, list(theirs.orders), counts)
+        await asyncio.sleep(PAUSE_S)
+
+
+def differ(theirs: Theirs, ours: Carried, find: Find) -> None:
+    """Compare holdings and cash; `find` is told of what differs: what, of what, ours, theirs."""
     _positions(theirs.positions, ours, find)
     _cash(theirs.cash, ours, find)
-    counts = (len(theirs.orders), len(theirs.fills), len(theirs.positions))
-    return Outcome(said, breaks, list(theirs.orders), counts)
 
 
-class _Finder:
+def _begun(
+    order: ports.OrderStatus, ours: Carried, account: str, said: list[Said], find: Find
+) -> None:
+    """Take in an order that works there and that nobody here knows."""
+    name = order.client_order_id or f"EXT-{order.venue_order_id}"
+    if name in ours.over:
+        find("state", name, "ended", order.status)
+    elif name in ours.working:
+        _terms(ours.working[name], order, account, ours, said)
+    else:
+        _add(ours, said, Said(external(order), order.ts_event))
+        accepted = kinds.OrderAccepted(
+            name, order.instrument, EXTERNAL, account, order.venue_order_id
+        )
+        _add(ours, said, Said(accepted, order.ts_event))
+
+
+def _terms(
+    known: Working, order: ports.OrderStatus, account: str, ours: Carried, said: list[Said]
+) -> None:
+    """Book what became of an order that still works: acknowledged, or changed."""
+    ids = (known.order.client_order_id, order.instrument, known.order.strategy)
+    if not known.accepted:
+        accepted = kinds.OrderAccepted(*ids, account, order.venue_order_id)
+        _add(ours, said, Said(accepted, order.ts_event))
+    if known.quantity != order.quantity:
+        terms = (order.quantity, order.price, order.trigger_price)
+        _add(ours, said, Said(kinds.OrderUpdated(*ids, *terms), order.ts_event))
+
+
+class Finder:
+    """Makes breaks of what differs."""
+
     def __init__(self, venue: str, account: str, breaks: list[BreakFound]) -> None:
         self._venue, self._account, self._breaks = venue, account, breaks
 
@@ -109,7 +165,9 @@ def _missed(
 ) -> None:
     """Book the fills that nobody here heard of."""
     for fill in fills:
-        if fill.trade_id in ours.trades:
+        booked = ours.trades.get(ours.called(fill.trade_id))
+        if booked is not None:
+            _corrected(booked, fill, ours, said)
             continue
         known = ours.working.get(fill.client_order_id)
         if known is None and fill.client_order_id not in {
@@ -130,6 +188,24 @@ def _missed(
             _add(ours, said, Said(fact, fill.ts_event))
 
 
+def _corrected(
+    booked: kinds.OrderFilled, fill: ports.Filled, ours: Carried, said: list[Said]
+) -> None:
+    """Book the other terms that an execution got while nobody listened."""
+    if (booked.quantity, booked.price) == (fill.quantity, fill.price):
+        return
+    ids = (booked.client_order_id, booked.instrument, booked.strategy)
+    _add(ours, said, Said(kinds.OrderVoided(*ids, booked.trade_id, "corrected"), fill.ts_event))
+    new = msgspec.structs.replace(
+        booked,
+        trade_id=f"{fill.trade_id}{CORRECTED}{ours.first + len(ours.trades)}",
+        quantity=fill.quantity,
+        price=fill.price,
+        commission=fill.commission,
+    )
+    _add(ours, said, Said(new, fill.ts_event))
+
+
 def _whose(ours: Carried, fill: ports.Filled) -> str:
     for known in ours.trades.values():
         if known.client_order_id == fill.client_order_id:
@@ -138,9 +214,20 @@ def _whose(ours: Carried, fill: ports.Filled) -> str:
 
 
 async def _ended(
-    venue: ports.Venue, theirs: _Theirs, ours: Carried, said: list[Said], find: _Finder
-) -> None:
-    """Learn what became of orders that the venue does not list as working."""
+    venue: ports.Venue,
+    theirs: Theirs,
+    ours: Carried,
+    said: list[Said],
+    find: Find,
+    *,
+    last: bool,
+) -> bool:
+    """Learn what became of orders that the venue does not list as working.
+
+    Returns whether that is known of all: one that it never heard of may be on its way, unless
+    it was asked for the `last` time.
+    """
+    sure = True
     listed = {order.client_order_id for order in theirs.orders}
     for name in [name for name in ours.working if name not in listed]:
         known = ours.working[name]
@@ -152,6 +239,8 @@ async def _ended(
         if status is None:
             if known.accepted:
                 find("missing_there", name, "working", "unknown")
+            elif not last:
+                sure = False
             else:
                 reason = "it never reached the venue: the session ended before it was sent"
                 _add(ours, said, Said(kinds.OrderRejected(*ids, reason), 0))
@@ -164,9 +253,10 @@ async def _ended(
             find("quantity", name, known.filled, status.filled)
         else:
             find("state", name, "working", status.status)
+    return sure
 
 
-def _positions(theirs: Sequence[ports.PositionStatus], ours: Carried, find: _Finder) -> None:
+def _positions(theirs: Sequence[ports.PositionStatus], ours: Carried, find: Find) -> None:
     """Compare holdings over the union of both sides' instruments."""
     told: dict[str, Decimal] = {}
     for position in theirs:
@@ -177,7 +267,7 @@ def _positions(theirs: Sequence[ports.PositionStatus], ours: Carried, find: _Fin
             find("quantity", name, mine, yours)
 
 
-def _cash(theirs: Sequence[ports.CashStatus], ours: Carried, find: _Finder) -> None:
+def _cash(theirs: Sequence[ports.CashStatus], ours: Carried, find: Find) -> None:
     if not ours.cash:  # the account's first session: what the venue says is where it begins
         return
     told = {cash.currency: cash.total for cash in theirs}

@@ -70,6 +70,13 @@ class Strategy(EngineStrategy):
         """The engine's clock: `set_timer`, `set_time_alert`, `timestamp_ns`, `utc_now`."""
         return EngineStrategy.clock.__get__(self) if self._host is None else self._host.own_clock
 
+    @property
+    def order_factory(self) -> Any:
+        """The engine's order factory; a live session's gives ids that belong to the session."""
+        live = self._host is not None and self._host.stage.live is not None
+        engines: Any = EngineStrategy.order_factory
+        return self._host.factory if live and self._host else engines.__get__(self)
+
     def position(self, instrument: str | None = None) -> Decimal:
         """Return this strategy's holding, signed, in units of the instrument."""
         host = self._in_run()

@@ -153,7 +153,7 @@ class Supervisor:
                 if not await self._unstuck(trader):
                     continue
                 why = f"no heartbeat for {self.spec.watch.stuck_s:g} s, ended"
-            elif self._done(trader):
+            elif await self._done(trader):
                 return
             else:
                 why = f"the trader {trader.epitaph()}"
@@ -209,16 +209,23 @@ class Supervisor:
             await self._cancel("the trader was stuck")
         return True
 
-    def _done(self, trader: Child) -> bool:
+    async def _done(self, trader: Child) -> bool:
         """Tell whether a trader's end was meant, or came so early that it would come again."""
         status = self._status(trader)
         if status is not None and status.state in ENDED:
             _log.info("the trader has %s: %s", status.state, status.detail)
+            await self._swept(status)
             return True
         if not self._ran(status) and trader.code > 0:
             self._conclude("failed", "the start failed", trader.said() or trader.epitaph())
             return True
         return False
+
+    async def _swept(self, status: Status) -> None:
+        """Cancel what a trader that failed left working, or what it never came to look at."""
+        if status.state == "failed" and (status.working or status.attempt > 1):
+            canceled = await self._cancel("the trader failed")
+            self._conclude("failed", f"{status.detail}. {canceled}")
 
     def _ran(self, status: Status | None) -> bool:
         """Tell whether the strategy ever ran: if not, the session has nothing at the venue."""
@@ -268,6 +275,7 @@ class Supervisor:
         status = self._status(trader)
         if trader is not None and trader.ended():
             if status is not None and status.state in ENDED:
+                await self._swept(status)
                 return True
             if not self._ran(status):
                 self._conclude("stopped", "stopped before the strategy ran")

@@ -36,6 +36,7 @@ class Timer:
 
     def __init__(self, at: int, every: int, stop: int, call: Callable[[Any], object]) -> None:
         self.at, self.every, self.stop, self.call = at, every, stop, call
+        self.void = False  # it was canceled after its time had come, before its turn
 
 
 class Timers:
@@ -45,6 +46,7 @@ class Timers:
         self._named: dict[str, Timer] = {}
         self._heap: list[Due] = []
         self._turns = count()
+        self._out: list[tuple[str, Timer]] = []  # those whose time has come and whose turn has not
         self.wake = wake
 
     @property
@@ -64,16 +66,19 @@ class Timers:
 
     def set(self, name: str, timer: Timer) -> None:
         """Set a timer, in the place of one of the same name."""
+        self._void(name)
         self._named[name] = timer
         heapq.heappush(self._heap, Due(timer.at, next(self._turns), name))
         self.wake()
 
     def cancel(self, name: str) -> None:
         """Forget a timer."""
+        self._void(name)
         self._named.pop(name, None)
 
     def clear(self) -> None:
         """Forget all."""
+        self._void(None)
         self._named.clear()
 
     def pop(self) -> tuple[str, Timer] | None:
@@ -89,7 +94,17 @@ class Timers:
             heapq.heappush(self._heap, Due(after, next(self._turns), due.name))
         else:
             del self._named[due.name]
+        self._out.append((due.name, fired))
         return due.name, fired
+
+    def turn(self, timer: Timer) -> bool:
+        """Say whether a timer that was popped may be called, now that its turn has come."""
+        self._out = [one for one in self._out if one[1] is not timer]
+        return not timer.void
+
+    def _void(self, name: str | None) -> None:
+        for of, timer in self._out:
+            timer.void = timer.void or name in (None, of)
 
     def fire(self, name: str) -> Timer | None:
         """Take out a timer by name, whatever its time: a rerun knows when it came due."""

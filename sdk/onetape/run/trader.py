@@ -41,6 +41,7 @@ from onetape.run.keep import Keep
 from onetape.run.kernel import Kernel, Setup
 from onetape.run.line import Line
 from onetape.run.live_gate import LastLine, gate_of
+from onetape.run.missed import Missed, canceled, kept
 from onetape.run.notes import RISK, Notes, noted
 from onetape.run.outbox import Outbox
 from onetape.run.receiving import Paper, Receiving
@@ -50,7 +51,7 @@ from onetape.tape import kinds, kinds_live
 from onetape.tape.event import Event
 from onetape.tape.port import Tape
 
-CANCEL_S, FLAT_S, DRAIN_S = 10.0, 10.0, 2.0
+CANCEL_S, AWAY_S, FLAT_S, DRAIN_S = 10.0, 30.0, 10.0, 20.0
 PAUSE_S, AGAIN_S = 0.01, 0.25
 COUNTED = {
     kinds.OrderSubmitted: "orders",
@@ -100,6 +101,7 @@ class Trader:
         self.receiving = Receiving(self.feed, self.ended.set)
         self._leaving: set[str] = set()  # orders that may leave although the session stops
         self._following: Following | None = None
+        self.missed = Missed(self)
         self._notes = Notes(tape)
 
     # -- start
@@ -155,7 +157,7 @@ class Trader:
             ladder=ladder_of(spec.options.get("ladder", ())),
         )
         self.line = Line(self.tape, self.stream, spec.book, self._tape_moved)
-        self.kernel = kernel = Kernel(setup, self._onward, self._failed)
+        self.kernel = kernel = Kernel(setup, self._onward, self.fail)
         kernel.attached = self._attached
         kernel.done = self.receiving.quiet
         self.last_line = LastLine(gate, kernel)
@@ -235,7 +237,7 @@ class Trader:
     def _halted(self, order: Any) -> str:
         if self.state == "stopping" and str(order.client_order_id) not in self._leaving:
             return "the session is stopping: nothing new leaves"
-        return self.halted or self.last_line.halted(order)
+        return self.halted or self.missed.unsure or self.last_line.halted(order)
 
     def _report(self, report: ports.AnyReport | ports.VenueState) -> None:
         if not self.started:
@@ -248,15 +250,13 @@ class Trader:
     def _take_early(self) -> None:
         early, self._early = self._early, []
         for report in early:
-            if isinstance(report, ports.VenueState):
-                self._venue_moved(report)
-            else:
-                self.kernel.bridge.take(report)
+            self._report(report)
 
     def _venue_moved(self, moved: ports.VenueState) -> None:
         self.venue_state = moved.state
         fact = kinds_live.VenueMoved(self.venue.name, moved.state, moved.detail)
         self.kernel.call(lambda: self.kernel.note(fact, "input/venue"))
+        self.missed.moved(moved.state)
 
     # -- what is looked at
 
@@ -289,6 +289,9 @@ class Trader:
         for order in self.kernel.bridge.working():
             if named in ("all", str(order.client_order_id)):
                 self.kernel.bridge.cancel(order.client_order_id, order.instrument_id)
+        for name, instrument in kept(self).items():
+            if named in ("all", name):
+                self.kernel.bridge.cancel(name, instrument)
 
     def hear(self, fact: kinds.Fact) -> None:
         """Follow the tape's control streams: states, limits, kills, overrides."""
@@ -314,7 +317,8 @@ class Trader:
 
     # -- trouble
 
-    def _failed(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Come to an end because of an error."""
         self.error = f"{type(error).__name__}: {error}"
         _log.error("%s", "".join(traceback.format_exception(error)))
         self.ended.set()
@@ -330,12 +334,15 @@ class Trader:
         kernel = self.kernel
         self.to("stopping", self.detail)
         await _quietly(self.feed.disconnect())
-        if self.started:
-            kernel.call(lambda: self.cancel("all"))
-            await self._until(lambda: not kernel.bridge.working(), CANCEL_S)
+        if ran := self.started:
+            if left := await canceled(self, AWAY_S, CANCEL_S):
+                said = f"orders may still work at {self.venue.name}: {', '.join(left[:5])}"
+                self.error = self.error or f"RunError: {len(left)} {said}"
             if self.flatten:
                 kernel.call(lambda: self._leaving.update(flatten(kernel)))
                 await self._until(self._flat, FLAT_S)
+            kernel.barrier()  # commands that are still in the engine come through before its answer
+            kernel.barrier()
             await self._until(lambda: kernel.still, DRAIN_S)
             self.equity()
             self.saving.now()
@@ -344,7 +351,9 @@ class Trader:
         self.saving.stop()
         if self._following is not None:
             self._following.stop()
+        self.missed.stop()
         await _quietly(self.venue.disconnect())
+        self.missed.late(self._early if ran else [])
         for fact in await asyncio.to_thread(self.receiving.kept, self.spec.catalog):
             self.kernel.note(fact, "data")
         return "failed" if self.error else "stopped"

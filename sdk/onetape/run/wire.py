@@ -141,14 +141,16 @@ def external(status: ports.OrderStatus) -> kinds.OrderInitialized:
 def announce(client: Any, order: Any, report: ports.AnyReport, instrument: Any) -> bool:
     """Have the engine's execution client tell the engine of a report; False where it has no
     word for it (a bust, a correction)."""
-    ts, named = report.ts_event, engine.VenueOrderId(report.venue_order_id or "UNKNOWN")
+    ts, known = report.ts_event, report.venue_order_id
+    named: Any = engine.VenueOrderId(known) if known else None
     match report:
         case ports.Accepted():
-            client.generate_order_accepted(order, named, ts)
+            client.generate_order_accepted(order, named or _unnamed(order), ts)
         case ports.Rejected():
             client.generate_order_rejected(order, report.reason, ts, False)
         case ports.Filled():
-            client.generate_order_filled(order, named, None, *_execution(report, instrument), ts)
+            terms = _execution(report, instrument)
+            client.generate_order_filled(order, named or _unnamed(order), None, *terms, ts)
         case ports.Triggered():
             client.generate_order_triggered(order, named, ts)
         case ports.Updated():
@@ -167,6 +169,11 @@ def announce(client: Any, order: Any, report: ports.AnyReport, instrument: Any) 
         case _:
             return False
     return True
+
+
+def _unnamed(order: Any) -> Any:
+    """Return an id for an order that its venue does not name: no other has it."""
+    return engine.VenueOrderId(f"UNNAMED-{order.client_order_id}")
 
 
 def _execution(report: ports.Filled, instrument: Any) -> tuple[Any, ...]:
