@@ -38,6 +38,7 @@ from onetape.run.folder import (
     tape_held,
     write_status,
 )
+from onetape.run.loud import loud
 from onetape.run.telling import Telling
 from onetape.run.trader import Trader
 from onetape.tape.postgres import PostgresTape
@@ -113,8 +114,8 @@ class _Process:
         door = await control.serve(self.folder / CONTROL, asked.handlers())
         self._signals(trader)
         watching = [
-            asyncio.create_task(telling.run()),
-            asyncio.create_task(self._fenced(trader)),
+            loud(telling.run(), trader.fail),
+            loud(self._fenced(trader), trader.fail),
         ]
         try:
             return await self._through(trader, telling)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from onetape.errors import OnetapeError
 from onetape.run.line import Line
+from onetape.run.loud import loud
 
 PATIENCE_S = 1.0  # that an order may wait for the disk: a late one trades at another price
 
@@ -31,11 +32,16 @@ class Parcel(NamedTuple):
 class Outbox:
     """Sends parcels; `idle` tells whether all have left."""
 
-    def __init__(self, line: Line, patience: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        line: Line,
+        patience: float = PATIENCE_S,
+        failed: Callable[[BaseException], None] = lambda _: None,
+    ) -> None:
         self._line, self._patience = line, patience
         self._parcels: deque[tuple[Parcel, float]] = deque()  # until when it may wait
         self._more = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = loud(self._run(), failed)
         self.sent = 0
 
     def put(self, parcel: Parcel) -> None:
@@ -82,7 +88,10 @@ class Outbox:
         return ""
 
     def _leave(self, parcel: Parcel, why: str) -> None:
-        why = why or parcel.may()
+        try:
+            why = why or parcel.may()
+        except Exception as err:  # who cannot tell whether it may leave does not let it leave
+            why = f"GATE_ERROR: {type(err).__name__}: {err}"
         if why:
             parcel.refused(why)
             return

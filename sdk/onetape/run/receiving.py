@@ -19,6 +19,7 @@ from onetape.run.health import Health
 from onetape.run.keep import Keep
 from onetape.run.kernel import Kernel
 from onetape.run.line import Line
+from onetape.run.loud import loud
 from onetape.tape import kinds
 from onetape.tape.kinds_live import RiskAlert
 
@@ -65,9 +66,9 @@ class Receiving:
         self._kernel, self._keep, self._paper = kernel, keep, paper
         kernel.kept = self._received
 
-    def run(self, line: Line) -> None:
+    def run(self, line: Line, failed: Callable[[BaseException], None]) -> None:
         """Look, from now on, at what no row brings."""
-        self._ticking = asyncio.create_task(self._tick(line))
+        self._ticking = loud(self._tick(line), failed)
 
     def stop(self) -> None:
         """Look no more."""

@@ -23,6 +23,7 @@ from onetape.tape.recording import Recording
 
 BATCH = 8_192
 SOON = 256  # when somebody waits for what is recorded
+REMEMBERED = 100_000  # orders of a live session, those heard of last
 encode_fact = msgspec.json.encode
 
 
@@ -127,9 +128,12 @@ class Recorder:
     ) -> tape.Event:
         fact: Any = fact_of(event, self._account)
         order = fact.client_order_id
-        why = self._last.get(order, cause)
-        self._last[order] = seq
-        self._seen[order] += 1
+        why = self._last.pop(order, cause)
+        self._last[order] = seq  # behind all others
+        if self._times is None:
+            self._seen[order] += 1
+        elif len(self._last) > REMEMBERED:  # a live session lasts
+            del self._last[next(iter(self._last))]
         ts_event, ts_init = times or (event.ts_event, event.ts_init)
         lineage = self._grounds(fact) if self._times is not None else None
         return tape.Event(seq, ts_event, ts_init, f"order/{order}", fact, why, lineage)

@@ -16,6 +16,7 @@ from nautilus_trader.trading import Strategy as EngineStrategy
 
 from onetape.errors import RunError
 from onetape.run.kernel import Kernel
+from onetape.run.loud import loud
 from onetape.tape.kinds_live import StateLoaded, StateSaved
 
 EVERY_S = 5.0
@@ -34,7 +35,7 @@ class Saving:
     def start(self) -> None:
         """Save now and then, if there is anything to save."""
         if self._saves:
-            self._task = asyncio.create_task(self._run())
+            self._task = loud(self._run(), self._kernel.failed)
 
     def stop(self) -> None:
         """Save no more by itself."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from decimal import Decimal
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from onetape.run.trader import Trader
 
 EVERY_S = 0.25
+_log = logging.getLogger(__name__)
 ZERO = Decimal(0)
 
 
@@ -28,7 +30,10 @@ class Telling:
     async def run(self) -> None:
         """Tell, again and again: the heartbeat is that this loop turns."""
         while True:
-            self.now()
+            try:
+                self.now()
+            except OSError as err:  # a full disk ends no trading; the supervisor hears no pulse
+                _log.warning("the status cannot be written: %s", err)
             await asyncio.sleep(EVERY_S)
 
     def now(self) -> None:

@@ -41,6 +41,7 @@ from onetape.run.keep import Keep
 from onetape.run.kernel import Kernel, Setup
 from onetape.run.line import Line
 from onetape.run.live_gate import LastLine, gate_of
+from onetape.run.loud import guarded
 from onetape.run.missed import Missed, canceled, kept
 from onetape.run.notes import RISK, Notes, noted
 from onetape.run.outbox import Outbox
@@ -109,8 +110,10 @@ class Trader:
     async def begin(self) -> None:
         """Do everything up to the first row; raises what stands in the way, with the tape told."""
         before = await asyncio.to_thread(self.lease.take)
-        await _reached(lambda: self.venue.connect(self._report), self.patience)
-        await _reached(lambda: self.feed.connect(self.receiving.take), self.patience)
+        await _reached(lambda: self.venue.connect(guarded(self._report, self.fail)), self.patience)
+        await _reached(
+            lambda: self.feed.connect(guarded(self.receiving.take, self.fail)), self.patience
+        )
         self.instruments = await self._known()
         self._open()
         self.to("reconciling")
@@ -193,7 +196,7 @@ class Trader:
 
     async def _start(self) -> None:
         kernel, spec = self.kernel, self.spec
-        self.outbox = Outbox(self.line)
+        self.outbox = Outbox(self.line, failed=self.fail)
         ways = Ways(
             venue=self.venue,
             account=spec.account,
@@ -215,7 +218,7 @@ class Trader:
             one = ports.Subscription(wanted.instrument, wanted.data, wanted.step)
             self.receiving.health.watch(one, kernel.now)
             await self.feed.subscribe(one)
-        self.receiving.run(self.line)
+        self.receiving.run(self.line, self.fail)
         self.saving.start()
         self.to("running")
         await self.feed.begin()
