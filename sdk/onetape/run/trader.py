@@ -13,7 +13,7 @@ import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 from nautilus_trader.model import Currency
 
-from onetape.errors import OnetapeError, RunError, SettingsError, VenueUnavailable
+from onetape.errors import RunError, SettingsError
 from onetape.market.instruments import Instrument
 from onetape.risk.joining import joined
 from onetape.risk.limitbook import from_json, to_json
@@ -41,6 +41,7 @@ from onetape.run.keep import Keep
 from onetape.run.kernel import Kernel, Setup
 from onetape.run.line import Line
 from onetape.run.live_gate import LastLine, gate_of
+from onetape.run.logon import quietly, reached
 from onetape.run.loud import guarded
 from onetape.run.missed import Missed, canceled, kept
 from onetape.run.notes import RISK, Notes, noted
@@ -110,8 +111,8 @@ class Trader:
     async def begin(self) -> None:
         """Do everything up to the first row; raises what stands in the way, with the tape told."""
         before = await asyncio.to_thread(self.lease.take)
-        await _reached(lambda: self.venue.connect(guarded(self._report, self.fail)), self.patience)
-        await _reached(
+        await reached(lambda: self.venue.connect(guarded(self._report, self.fail)), self.patience)
+        await reached(
             lambda: self.feed.connect(guarded(self.receiving.take, self.fail)), self.patience
         )
         self.instruments = await self._known()
@@ -336,7 +337,7 @@ class Trader:
         """End the session in order; return the state that it ended in."""
         kernel = self.kernel
         self.to("stopping", self.detail)
-        await _quietly(self.feed.disconnect())
+        await quietly(self.feed.disconnect())
         if ran := self.started:
             if left := await canceled(self, AWAY_S, CANCEL_S):
                 said = f"orders may still work at {self.venue.name}: {', '.join(left[:5])}"
@@ -355,7 +356,7 @@ class Trader:
         if self._following is not None:
             self._following.stop()
         self.missed.stop()
-        await _quietly(self.venue.disconnect())
+        await quietly(self.venue.disconnect())
         self.missed.late(self._early if ran else [])
         for fact in await asyncio.to_thread(self.receiving.kept, self.spec.catalog):
             self.kernel.note(fact, "data")
@@ -380,23 +381,3 @@ class Trader:
         until = time.monotonic() + seconds
         while not done() and time.monotonic() < until:
             await asyncio.sleep(PAUSE_S)
-
-
-async def _reached(connect: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
-    """Connect, and try again for a while where nobody answers."""
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            await connect()
-            return
-        except VenueUnavailable:
-            if time.monotonic() > until:
-                raise
-        await asyncio.sleep(AGAIN_S)
-
-
-async def _quietly(closing: Any) -> None:
-    try:
-        await closing
-    except OnetapeError:  # it is gone already; the session ends all the same
-        return
