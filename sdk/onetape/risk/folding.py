@@ -12,7 +12,7 @@ from onetape.risk.approve import NEVER_OVERRIDDEN, OVERRIDE_MINUTES, person
 from onetape.risk.cells import Working
 from onetape.risk.exact import ONE, SECOND, ZERO
 from onetape.risk.intent import Intent
-from onetape.risk.keeping import RESTING, Keeping, Trade
+from onetape.risk.keeping import REMEMBERED, RESTING, Keeping, Trade
 from onetape.risk.limitbook import from_json
 from onetape.risk.sums import FIRM
 from onetape.tape import kinds, kinds_live
@@ -141,6 +141,9 @@ def _filled(keeping: Keeping, fact: kinds.OrderFilled, ts: int) -> None:
     trade: Trade = (fact.account, fact.strategy, fact.instrument, signed, fact.price,
                     fact.currency, fact.commission, fact.commission_currency)  # fmt: skip
     keeping.trades[key] = trade
+    if len(keeping.trades) > REMEMBERED:
+        del keeping.trades[next(iter(keeping.trades))]
+    keeping.traders.add((fact.account, fact.strategy))
     account_of(keeping, fact.account)
     if fact.instrument not in keeping.sums.prices:
         keeping.sums.mark(fact.instrument, fact.price, ts)
@@ -241,7 +244,7 @@ def _split(keeping: Keeping, fact: kinds.SplitApplied, _ts: int) -> None:
     if before is not None:
         sums.prices[fact.instrument] = before / ratio
     mine = {f"account:{fact.account}", *(f"strategy:{order.strategy}" for order in orders)}
-    mine |= {f"strategy:{t[1]}" for t in keeping.trades.values() if t[0] == fact.account}
+    mine |= {f"strategy:{name}" for account, name in keeping.traders if account == fact.account}
     for cell in sums.where.get(fact.instrument, ()):
         cell.unit = sums.unit(fact.instrument)
         if cell.scopes[0] in mine:

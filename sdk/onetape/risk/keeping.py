@@ -22,7 +22,7 @@ from onetape.risk.sums import FIRM, Sums
 from onetape.tape.kinds_live import OverrideGranted
 
 RESTING = frozenset({"LIMIT", "MARKET_TO_LIMIT"})
-ENDED = 100_000  # orders that are remembered once they ended
+REMEMBERED = 100_000  # orders that ended, and trades: one that comes again, or is taken back
 RECENT = 60 * SECOND  # how long an order is remembered for telling repeats
 
 KNOWN = (
@@ -46,7 +46,8 @@ class Keeping:
         self.ended: dict[str, None] = {}  # the last orders that ended, oldest first
         self.lingering: list[tuple[int, str]] = []  # heap of canceled orders that still count
         self.unacked: dict[str, dict[str, int]] = {}  # by venue: orders sent, not answered
-        self.trades: dict[tuple[str, str], Trade] = {}
+        self.trades: dict[tuple[str, str], Trade] = {}  # the last ones, oldest first
+        self.traders: set[tuple[str, str]] = set()  # account and strategy, of all trades
         self.buckets = Buckets()
         self.executed: dict[tuple[str, str, int], list[int]] = {}
         self.disabled: set[tuple[str, str, int]] = set()  # strategy, instrument, side
@@ -66,7 +67,7 @@ class Keeping:
         new.lingering, new.remembered = list(self.lingering), deque(self.remembered)
         new.unacked = {venue: dict(waiting) for venue, waiting in self.unacked.items()}
         new.executed = {key: list(times) for key, times in self.executed.items()}
-        for name in ("trades", "disabled", "recent", "scopes", "kills", "down", "stale",
+        for name in ("trades", "traders", "disabled", "recent", "scopes", "kills", "down", "stale",
                      "overrides", "spent", "ended"):  # fmt: skip
             setattr(new, name, copy(getattr(self, name)))
         return new
@@ -253,7 +254,7 @@ class Keeping:
         self.recount(order)
         self.orders.pop(order.id, None)
         self.ended[order.id] = None
-        if len(self.ended) > ENDED:
+        if len(self.ended) > REMEMBERED:
             del self.ended[next(iter(self.ended))]
 
     def replace(self, order: Working, **told: Any) -> Working:

@@ -101,6 +101,7 @@ class Carried:
             case kinds.OrderFact() if isinstance(fact, ENDED):
                 self.working.pop(fact.client_order_id, None)
                 self.over[fact.client_order_id] = type(fact)
+                self.whose.setdefault(fact.client_order_id, fact.strategy)  # fills may come late
                 while len(self.over) > REMEMBERED:
                     del self.over[next(iter(self.over))]
             case _:

@@ -3,7 +3,8 @@
 A session holds a lock in the database for as long as its connection lives, and says on the tape
 that it took the lease, with an epoch that rises by one. A process that dies loses the lock with
 its connection. One that is cut off from the database notices, sends nothing more, and may only go
-on when it gets the lock again before anybody else took the lease.
+on when it gets the lock again before anybody else took the lease. Where somebody did, it ends;
+who took it waits for that.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from onetape.errors import Fenced, TapeConflict
 from onetape.run.folder import STREAM
 from onetape.tape.event import Event
-from onetape.tape.kinds import CashDeposited
+from onetape.tape.kinds import CashDeposited, RunClosed
 from onetape.tape.kinds_live import AccountCarried, LeaseTaken, Reconciled
 from onetape.tape.port import Tape
 from onetape.tape.server import connect, translated
@@ -26,6 +27,8 @@ BOOK = "control"
 BEGUN = (AccountCarried, CashDeposited, Reconciled)  # what a session that has the account said
 WAIT_S = 10.0  # for a lock whose holder has just died: the server needs a moment to notice
 PAUSE_S = 0.1
+NOTICE_S = 5.0  # for a living holder whose lock went with the server: it looks every second
+PROCESS = " process "
 
 
 class Lease:
@@ -36,6 +39,7 @@ class Lease:
         self.venue, self.account, self.session = venue, account, session
         self.stream = f"lease/{venue}/{account}"
         self.epoch = 0
+        self.lost = ""  # who took the lease from us
         self._connection: Any = None
 
     def take(self, wait: float = WAIT_S) -> str:
@@ -55,9 +59,11 @@ class Lease:
                     "first: `onetape live stop`, or kill it"
                 )
             time.sleep(PAUSE_S)
-        before = self._before()
-        self._say(self._last())
-        return before
+        last = self._last()
+        self._say(last)
+        if last is not None:
+            self._wait_for(last)
+        return self._before()
 
     def held(self) -> bool:
         """Say whether the lock is ours still; tries to get it again where the connection broke."""
@@ -67,10 +73,10 @@ class Lease:
         except Exception:  # whatever broke it: without it the lock is gone
             self._drop()
         try:
-            if self._lock():
-                last = self._last()
-                if last is not None and last.epoch == self.epoch:
-                    return True
+            locked, last = self._lock(), self._last()
+            self.lost = last.holder if last is not None and last.epoch != self.epoch else ""
+            if locked and not self.lost:
+                return True
         except Exception:  # the server is still away, or went again: without it there is no lock
             self._drop()
             return False
@@ -91,6 +97,14 @@ class Lease:
             self._connection = connect(self._url)
         asked = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key(),))
         return bool(asked.fetchone()[0])
+
+    def _wait_for(self, last: LeaseTaken) -> None:
+        """Give a holder that still lives, whose lock went with the server, time to end."""
+        until, stream = time.monotonic() + NOTICE_S, stream_of(last.session)
+        while _lives(last.holder) and time.monotonic() < until and self._tape.version(stream):
+            if isinstance(self._tape.recording(stream)[-1].fact, RunClosed):
+                return
+            time.sleep(PAUSE_S)
 
     def _locked(self, until: float) -> bool:
         """Try to lock; a server that goes away meanwhile is tried again until then."""
@@ -126,7 +140,7 @@ class Lease:
     def _say(self, before: LeaseTaken | None) -> None:
         self.epoch = (before.epoch if before is not None else 0) + 1
         now = time.time_ns()
-        holder = f"{socket.gethostname()} process {os.getpid()}"
+        holder = f"{socket.gethostname()}{PROCESS}{os.getpid()}"
         fact = LeaseTaken(self.venue, self.account, self.session, self.epoch, holder)
         event = Event(self._tape.version(self.stream) + 1, now, now, self.stream, fact)
         try:
@@ -135,6 +149,16 @@ class Lease:
             raise Fenced(
                 f"the lease of {self.stream} was taken by somebody without a lock"
             ) from err
+
+
+def _lives(holder: str) -> bool:
+    """Tell whether a holder may still be there; of another host nobody here knows."""
+    host, _, pid = holder.rpartition(PROCESS)
+    if host != socket.gethostname() or not pid.isdigit():
+        return True
+    import psutil
+
+    return int(pid) != os.getpid() and psutil.pid_exists(int(pid))
 
 
 def stream_of(session: str) -> str:

@@ -25,6 +25,7 @@ from onetape.tape.port import Tape
 from onetape.tape.recording import Recording
 
 CANCEL_S = 10.0
+LAST = ("CANCELED", "EXPIRED", "REJECTED")
 PAUSE_S = 0.01
 MARGIN_NS = 60 * 1_000_000_000  # that the venue's clock and ours may be apart
 
@@ -41,6 +42,7 @@ class Handover:
     ) -> None:
         self._spec, self._tape, self._venue = spec, tape, venue
         self._instruments = instruments
+        self._since = 0
         self.saved: StateLoaded | None = None  # what the session before saved of its strategy
         self._multipliers = {name: i.multiplier for name, i in instruments.items()}
 
@@ -91,6 +93,7 @@ class Handover:
         """
         spec, account = self._spec, self._spec.account
         ours = self.before(stream)
+        self._since = ours.first
         await self._begin(stream, ours, kernel)
         currencies = {name: i.currency for name, i in self._instruments.items()}
         carried.follow(ours)
@@ -163,7 +166,14 @@ class Handover:
     async def _learn(self, name: str, hearing: Hearing) -> None:
         """Ask the venue for an order: its own report may come too, and is then a repeat."""
         status = await self._venue.status(name)
-        if status is None or status.status not in ("CANCELED", "EXPIRED", "REJECTED"):
+        if status is None or status.status not in (*LAST, "FILLED"):
             return
+        for fill in await self._venue.fills(self._spec.account, self._since):
+            if fill.client_order_id == name:  # it may have traded before the cancel came
+                hearing.unheard(fill)
         head = (name, status.venue_order_id, status.instrument, status.ts_event)
-        hearing.unheard(ports.Canceled(*head, "left by the session before"))
+        if status.status == "EXPIRED":
+            hearing.unheard(ports.Expired(*head))
+        elif status.status in LAST:
+            made = ports.Rejected if status.status == "REJECTED" else ports.Canceled
+            hearing.unheard(made(*head, status.reason or "left by the session before"))

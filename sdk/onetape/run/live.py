@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from onetape.errors import OnetapeError, TapeUnavailable, VenueUnavailable
+from onetape.errors import Fenced, OnetapeError, TapeUnavailable, VenueUnavailable
 from onetape.run import control, venues
 from onetape.run.asked import Asked
 from onetape.run.carried import load
@@ -151,6 +151,8 @@ class _Process:
             if trader.opened and trader.state == "running":
                 held = await asyncio.to_thread(trader.lease.held)
                 trader.fence(held)
+                if trader.lease.lost and not trader.ended.is_set():
+                    trader.fail(Fenced(f"the account was taken over by {trader.lease.lost}"))
 
     def _signals(self, trader: Trader) -> None:
         loop = asyncio.get_running_loop()

@@ -223,7 +223,8 @@ class Supervisor:
 
     async def _swept(self, status: Status) -> None:
         """Cancel what a trader that failed left working, or what it never came to look at."""
-        if status.state == "failed" and (status.working or status.attempt > 1):
+        theirs = status.error.startswith("Fenced")  # another session has the account
+        if status.state == "failed" and not theirs and (status.working or status.attempt > 1):
             canceled = await self._cancel("the trader failed")
             self._conclude("failed", f"{status.detail}. {canceled}")
 
