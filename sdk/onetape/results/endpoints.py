@@ -7,6 +7,7 @@ Secrets    A config goes to a file and to a process; it names secrets and never 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,9 @@ from onetape.run.folder import Endpoint
 from onetape.run.venues import adapter
 
 SIM = "sim"
-SECRET = ("password", "passwd", "secret", "token", "api_key", "apikey", "private_key", "passphrase")
+SECRET = ("password", "passwd", "pwd", "secret", "token", "api_key", "apikey", "private_key",
+          "passphrase", "credential", "authorization", "auth")  # fmt: skip
+USERINFO = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 REFERENCE = ("env:", "file:", "keyring:")
 
 
@@ -32,6 +35,11 @@ def both(
         to = of = Endpoint(SIM, {**simulated, **to.config, **of.config})
     elif _inside(to):
         to = Endpoint(SIM, {**simulated, **to.config})
+    if mode == "paper" and to.adapter != SIM and of.adapter == SIM:
+        raise SettingsError(
+            f"venue {to.adapter!r} with a simulated feed found in mode paper, which sends no order "
+            'to a venue; venue="sim" expected, or mode="live"'
+        )
     if mode == "paper" and of.adapter != SIM:
         own = to.config if to.adapter == SIM else simulated
         return Endpoint(SIM, {**own, "paper": True}), of
@@ -79,7 +87,8 @@ def check(*ends: Endpoint) -> None:
 
 def _refuse_secrets(end: Endpoint) -> None:
     for key, value in _leaves(end.config):
-        if is_secret(key) and isinstance(value, str) and not value.startswith(REFERENCE):
+        held = isinstance(value, str) and not value.startswith(REFERENCE)
+        if held and (is_secret(key) or USERINFO.search(value)):
             raise SettingsError(
                 f"{key} in the config of {end.adapter} holds a secret; a reference to it is "
                 f'expected, as "env:{key.upper()}" or "file:/run/secrets/{key}"'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -53,9 +55,11 @@ def again(recording: Recording, datasets: tuple[Dataset, ...], session: str | No
     with tempfile.TemporaryDirectory(prefix="onetape-again-") as made:
         folder = Path(made)
         _written(folder, recording, datasets, session)
+        path = os.pathsep.join(read_spec(folder).path)  # the strategy's module may need it
         ran = subprocess.run(
             [sys.executable, "-m", "onetape.run.again", str(folder)],
             capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": path},
         )  # fmt: skip
         if ran.returncode:
             said = ran.stderr.strip().splitlines()
@@ -98,7 +102,8 @@ def _spec(session: str | None) -> LiveSpec | None:
     if session is None:
         return None
     try:
-        return read_spec(folder_of(session.removeprefix(STREAM)))
+        name = re.sub(r"-r\d+$", "", session.removeprefix(STREAM))  # a restart has no folder
+        return read_spec(folder_of(name))
     except OnetapeError:  # its folder was cleared away: the tape has what matters
         return None
 

@@ -88,7 +88,7 @@ def specified(strategy: Any, tape: Tape, **given: Any) -> tuple[LiveSpec, tuple[
         on_restart=_one_of("on_restart", given["on_restart"], ("cancel", "keep")),
         latency=latency,
         flatten_on_stop=bool(given["flatten_on_stop"]),
-        options=dict(given["options"] or {}) | _ladder(given["ladder"]),
+        options=dict(given["options"] or {}) | _ladder(given["ladder"], given["account"]),
         watch=given["watch"] or Watch(),
         created=time.time_ns(),
     )
@@ -225,6 +225,11 @@ def _limits(given: Any) -> str:
     book = limits_of(given)
     if book is None:
         raise SettingsError(NO_LIMITS)
+    if book.absent != "deny":
+        raise SettingsError(
+            'limits found that allow whatever they do not name (absent="allow"), which is for '
+            "backtests; a complete set expected: ot.starter_limits(...), ot.load_limits(...)"
+        )
     return to_json(book)
 
 
@@ -275,8 +280,14 @@ def _id(name: str) -> str:
     return f"{plain}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
 
 
-def _ladder(given: Any) -> dict[str, Any]:
-    """Return the ladder as plain text, checked; nothing where there is none."""
-    rungs = [given] if isinstance(given, str) else [str(one) for one in given]
+def _ladder(given: Any, account: str) -> dict[str, Any]:
+    """Return the ladder as plain text, checked; nothing where there is none.
+
+    A rung without a scope is about the session's account: it acts beyond the session.
+    """
+    words = [given] if isinstance(given, str) else [str(one) for one in given]
+    rungs = [
+        w if len(w.partition(":")[0].split()) != 2 else f"account:{account} {w}" for w in words
+    ]
     ladder_of(rungs)
     return {"ladder": rungs} if rungs else {}

@@ -160,7 +160,7 @@ class Case:
 
     def cell_of(self, scope: str) -> Cell:
         """Return the cell by which a scope's sums change: the strategy's or the account's."""
-        return self.theirs() if scope == self.rules.strategy else self.cell
+        return self.theirs() if scope.startswith("strategy:") else self.cell
 
     def theirs(self) -> Cell:
         """Return the cell of the intent's strategy."""
@@ -200,7 +200,7 @@ class Case:
 
     def exits(self, scope: str) -> bool:
         """Say whether the order only reduces: what a strategy holds, or what the account does."""
-        if scope != self.rules.strategy:
+        if not scope.startswith("strategy:"):
             return self.reduces
         cell, own, sign = self.theirs(), self.own, self.sign
         awaited = cell.buys + cell.exits_short if sign > 0 else cell.sells + cell.exits_long
@@ -234,7 +234,8 @@ def nearest(found: Iterable[Seen | None]) -> Seen | None:
         code, _, b, most_b, _ = one
         if code:
             return one
-        near = b is not None and most_b and (a is None or not most_a or b * most_a > a * most_b)
-        if best is None or near:
+        if best is None or (
+            b is not None and most_b and (a is None or not most_a or b * most_a > a * most_b)
+        ):
             best, a, most_a = one, b, most_b
     return best

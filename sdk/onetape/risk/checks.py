@@ -114,18 +114,18 @@ def decide(
 def _judged(case: Case, state: State, checks: tuple[Check, ...]) -> Decision:
     failed: list[tuple[str, Seen]] = []
     near, near_id, a, most_a = NO_LIMIT_NEAR, "", ZERO, ONE  # the nearest, as a / most_a
-    for check in checks:
+    for check_id, _, _, judge in checks:
         try:
-            seen = check.judge(case)
+            seen = judge(case)
         except Exception as err:
             seen = _raised(err)
         if seen is None:
             continue
         code, _, b, most_b, _ = seen
         if code:
-            failed.append((check.id, seen))
+            failed.append((check_id, seen))
         elif b is not None and most_b and (not near_id or b * most_a > a * most_b):
-            near, near_id, a, most_a = seen, check.id, b, most_b
+            near, near_id, a, most_a = seen, check_id, b, most_b
     passed, words = (), ""
     if failed:
         passed, failed, words = _overridden(case, failed)

@@ -33,6 +33,11 @@ def known(case: Case) -> Seen | None:
         return ("NO_LIMIT", rules.missing[0], None, None, "absent: " + ", ".join(rules.missing))
     if rules.strict and case.intent.account not in sums.types:
         return _unknown(f"account {case.intent.account!r} is not known to the gate")
+    if rules.strict:
+        cash = sums.types[case.intent.account] == "cash"
+        if (rules.cash if cash else rules.margin) is None:
+            name = "max_cash_use" if cash else "max_margin_use"
+            return ("NO_LIMIT", name, None, None, f"absent: {name}")
     if rules.needs_price and case.unit is None and case.price is not None:
         return _unknown(f"no rate from {case.terms.currency} to {sums.base} is known")
     return None

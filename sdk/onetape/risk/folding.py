@@ -18,6 +18,7 @@ from onetape.risk.sums import FIRM
 from onetape.tape import kinds, kinds_live
 
 UNSENT = "unsent"  # the reason given for what was allowed and did not leave
+DAY = 86_400 * SECOND
 LONGEST = OVERRIDE_MINUTES * 60 * SECOND
 
 
@@ -348,7 +349,25 @@ def _sign(side: kinds.Side) -> int:
 
 
 Fold = Callable[[Keeping, Any, int], None]
+
+
+def _carried(keeping: Keeping, fact: kinds_live.AccountCarried, ts: int) -> None:
+    """Count what earlier sessions of the day brought: a restart forgives no loss."""
+    sums = keeping.sums
+    for strategy, currency, day, profit, traded in fact.today:
+        rate = sums.rates.get(currency)
+        if rate is None or day != ts // DAY:
+            continue
+        for scope in (f"account:{fact.account}", FIRM, f"strategy:{strategy}"):
+            total = sums.total(scope)
+            sums.roll(total, ts)
+            total.base -= profit * rate
+            total.peak = max(total.peak, -profit * rate)
+            total.traded += traded * rate
+
+
 FOLDS: dict[type, Fold] = {
+    kinds_live.AccountCarried: _carried,
     kinds.OrderInitialized: _initialized,
     kinds.OrderSubmitted: _submitted,
     kinds.OrderAccepted: _accepted,

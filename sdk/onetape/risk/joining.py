@@ -7,6 +7,8 @@ from decimal import Decimal
 from onetape.risk.limitnames import LIMITS
 from onetape.risk.rules import LimitBook, Rule, Value, book
 
+ALL = "*"
+
 
 def joined(one: LimitBook, two: LimitBook) -> LimitBook:
     """Return what both allow; what either needs and neither says is denied."""
@@ -27,6 +29,8 @@ def joined(one: LimitBook, two: LimitBook) -> LimitBook:
 def _tighter(name: str, left: Value, right: Value) -> Value:
     tighter = LIMITS[name].tighter
     if isinstance(left, tuple) and isinstance(right, tuple):
+        if tighter != "forbid" and ALL in (*left, *right):
+            return right if ALL in left else left
         both = set(left) | set(right) if tighter == "forbid" else set(left) & set(right)
         return tuple(sorted(both))
     if isinstance(left, bool) or isinstance(right, bool):

@@ -72,6 +72,8 @@ class Scope(NamedTuple):
 
     def covers(self, order: Subject) -> bool:
         """Tell whether an order is in scope."""
+        if self.kind == "strategy":  # people say EmaCross, the engine EmaCross-000
+            return self.name in (order.strategy, order.strategy.rpartition("-")[0])
         return self.kind == "firm" or getattr(order, self.kind) == self.name
 
 

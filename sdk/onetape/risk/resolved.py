@@ -146,6 +146,9 @@ def resolved(rules: Iterable[tuple[str, str, Any]], strict: bool, whose: Whose) 
     """Resolve `rules` for `whose`; `strict` where what is absent denies."""
     names = ("", *whose)
     scopes = ["firm", *(f"{s}:{n}" for s, n in zip(SCOPES, names, strict=True) if n)]
+    plain, _, number = whose[2].rpartition("-")  # people say EmaCross, the engine EmaCross-000
+    if plain and number.isdigit():
+        scopes.append(f"strategy:{plain}")
     mine = {*scopes, *(f"{s}:*" for s, n in zip(SCOPES, names, strict=True) if n)}
     found = _Found(whose)
     for rule in rules:

@@ -181,6 +181,12 @@ def from_json(text: str | bytes, version: str = "") -> LimitBook:
     return book(rules, absent, version)
 
 
+DEFAULTED = frozenset((
+    "message_burst", "message_reserve", "trigger_collar", "price_drift_seconds", "repeat_seconds",
+    "unacked_seconds",
+))  # fmt: skip
+
+
 def loosened(old: LimitBook, new: LimitBook) -> tuple[str, ...]:
     """Return the rules of which `new` allows more than `old`; empty when it only tightens.
 
@@ -200,6 +206,12 @@ def loosened(old: LimitBook, new: LimitBook) -> tuple[str, ...]:
         if rule.value is False
         and old.absent == "deny"
         and not any(known[:2] == rule[:2] for known in old.rules)
+    ]
+    there = {(rule.scope, rule.name) for rule in old.rules}
+    switches += [  # what holds where they are absent may be tighter
+        f"{rule}: none -> {_said(rule.value)}"
+        for rule in new.rules
+        if rule.name in DEFAULTED and rule[:2] not in there
     ]
     if old.absent == "deny" and new.absent == "allow":
         switches.append("absent: deny -> allow")

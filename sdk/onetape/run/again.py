@@ -141,6 +141,8 @@ class Script:
         )
         kernel = Kernel(setup, self._onward, self._failed)
         kernel.attached = self._attached
+        told = [e.fact.venue for e in self.recording if isinstance(e.fact, kinds_live.Reconciled)]
+        kernel.recorder.venue = frozenset((self.recipe["venue"]["adapter"], *told))
         self.last_line = LastLine(self.gate, kernel)
         kernel.stamps = kernel.inputs.stamps = Forced(first.ts_event)
         return kernel
@@ -166,7 +168,8 @@ class Script:
 
     def _items(self) -> Iterator[Row | Event]:
         """Yield rows and events in the order in which they were dealt with."""
-        rows = iter(self.rows)
+        first = self.recording[0].ts_init
+        rows = (row for row in self.rows if row.stamp > first)  # not those before a restart
         row = next(rows, None)
         for event in self.recording:
             while row is not None and row.stamp <= event.ts_init:

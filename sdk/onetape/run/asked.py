@@ -58,7 +58,7 @@ class Asked:
         reason = str(args.get("reason", "")) or "asked at its door"
         self._trader.halt_now(reason)
         if self._trader.started:
-            self._trader.hear(kinds_live.RiskMoved(scope, "HALTED", reason, _who(args)))
+            self._trader.halt(kinds_live.RiskMoved(scope, "HALTED", reason, _who(args)))
         return {"halted": scope}
 
     def _resume(self, _args: dict[str, Any]) -> dict[str, Any]:

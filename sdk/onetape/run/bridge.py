@@ -67,6 +67,7 @@ class Bridge:
         self.instruments: dict[str, Instrument] = {}
         self.scripted = False  # a rerun: what the tape tells happens, and nothing of itself
         self.out: dict[str, None] = {}  # orders that left and are not known to have ended
+        self.coming: set[str] = set()  # orders whose turn to be judged has not come
         self.came: set[str] = set()  # orders whose command has come through, in a rerun
         self._seen: dict[str, set[Any]] = {}
         self._closed: dict[str, None] = {}
@@ -81,11 +82,13 @@ class Bridge:
         if self.scripted:
             self.came.add(name)
             return
+        self.coming.add(name)
         self.inputs.give(Input("event", lambda stamp: self.judge(order, stamp)))
 
     def judge(self, order: Any, stamp: int) -> bool:
         """Ask the last line about an order and let it go, or deny it; True: an event follows."""
         name = str(order.client_order_id)
+        self.coming.discard(name)
         self.ways.moment(stamp)
         try:
             why = self.ways.last_line(order)
@@ -146,6 +149,14 @@ class Bridge:
         if self.scripted:
             return
         name = str(client_order_id)
+        if name in self.coming:  # it must not leave before its order does
+
+            def later(_stamp: int) -> bool:
+                self.cancel(client_order_id, instrument_id)
+                return False
+
+            self.inputs.give(Input("call", later))
+            return
         order = self.orders.get(name)
         if self._contingent.drop(name):
             self.drop(order)
@@ -267,7 +278,16 @@ class Bridge:
         self, name: str, kind: str, say: Callable[[], object], stamp: int, report: Any = None
     ) -> bool:
         self.expected = (name, kind)
-        say()
+        try:
+            say()
+        except Exception:  # the engine cannot take it up: the venue's word counts all the same
+            self.expected = None
+            if report is None:
+                raise
+            self.ways.moment(stamp)
+            self.ways.unheard(report)
+            self.ways.quiet()
+            return False
         self._later(stamp, report, LOOKS)
         return True
 

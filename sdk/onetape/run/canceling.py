@@ -34,6 +34,10 @@ async def cancel(spec: LiveSpec, scope: str, reason: str, who: str) -> dict[str,
     from onetape.run.killing import kill
     from onetape.run.venues import adapter
 
+    own = f"account:{spec.account}"
+    if scope != own and not scope.startswith(("strategy:", "instrument:")):
+        # only this account is asked: no other may be said to be killed
+        scope, reason = own, f"{reason} (asked for {scope})"
     tape = await _tape(spec)
     try:
         name, config = spec.venue.adapter, spec.venue.config

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,6 +21,7 @@ from onetape.tape.event import Event
 from onetape.tape.kinds_live import AccountCarried
 
 ZERO = Decimal(0)
+DAY = 86_400_000_000_000
 CORRECTED = "-C"  # between a trade's id and when it was corrected
 REMEMBERED = 100_000  # trades, so that one can be taken back
 ENDED = (kinds.OrderCanceled, kinds.OrderExpired, kinds.OrderRejected, kinds.OrderDenied)
@@ -57,6 +59,18 @@ class Stake(msgspec.Struct):
         self.quantity += quantity
 
 
+class Day(NamedTuple):
+    """What a strategy's latest UTC day brought, in one currency."""
+
+    day: int
+    profit: Decimal = ZERO  # realized, after commission
+    traded: Decimal = ZERO
+
+
+def _json(order: kinds.OrderInitialized) -> str:
+    return msgspec.json.encode(order, order="deterministic").decode()
+
+
 class Carried:
     """The fold; `take` books one event of the account's."""
 
@@ -69,6 +83,7 @@ class Carried:
         self._corrected: dict[str, str] = {}  # a trade's id at its venue: what it is called now
         self.over: dict[str, type] = {}  # how orders ended that did not fill
         self.first = 0  # ns UTC of the first event
+        self.today: dict[tuple[str, str], Day] = {}  # (strategy, currency)
         self._multipliers = multipliers
 
     @classmethod
@@ -77,10 +92,10 @@ class Carried:
         made = cls(multipliers)
         for event in events:
             made.first = made.first or event.ts_event
-            made.take(event.fact)
+            made.take(event.fact, event.ts_event)
         return made
 
-    def take(self, fact: object) -> None:
+    def take(self, fact: object, ts: int = 0) -> None:
         """Book a fact; what is not about the account is passed over."""
         match fact:
             case kinds.CashDeposited():
@@ -95,7 +110,7 @@ class Carried:
             case kinds.OrderUpdated() if fact.client_order_id in self.working:
                 self.working[fact.client_order_id].quantity = fact.quantity
             case kinds.OrderFilled():
-                self.fill(fact)
+                self.fill(fact, ts=ts)
             case kinds.OrderVoided():
                 self._void(fact)
             case kinds.OrderFact() if isinstance(fact, ENDED):
@@ -107,7 +122,7 @@ class Carried:
             case _:
                 pass
 
-    def fill(self, fact: kinds.OrderFilled, sign: int = 1) -> None:
+    def fill(self, fact: kinds.OrderFilled, sign: int = 1, ts: int = 0) -> None:
         """Book a fill, or take it back with `sign` -1."""
         if sign > 0:
             self.trades[fact.trade_id] = fact
@@ -121,7 +136,10 @@ class Carried:
                 del self.whose[next(iter(self.whose))]
         size = (fact.quantity if fact.side == "BUY" else -fact.quantity) * sign
         value = fact.price * self._multipliers.get(fact.instrument, Decimal(1))
-        self.stake(fact.instrument, fact.strategy).book(size, value)
+        stake = self.stake(fact.instrument, fact.strategy)
+        before = stake.realized
+        stake.book(size, value)
+        self._count(fact, stake.realized - before, abs(size * value), ts)
         self._pay(fact.currency, size * value)
         self._pay(fact.commission_currency, fact.commission * sign)
         known = self.working.get(fact.client_order_id)
@@ -161,10 +179,28 @@ class Carried:
     def carry(self, account: str, venue: str, session: str) -> AccountCarried:
         """Return what the next session takes over."""
         held = sorted((*key, s.quantity, s.cost) for key, s in self.stakes.items() if s.quantity)
+        left = [
+            msgspec.structs.replace(one.order, quantity=one.quantity - one.filled)
+            for one in self.working.values()
+        ]
+        terms = tuple(map(_json, left))
+        today = tuple(
+            (who, currency, one.day, one.profit, one.traded)
+            for (who, currency), one in sorted(self.today.items())
+        )
         return AccountCarried(
             account, venue, session, tuple(sorted(self.cash.items())), tuple(held),
-            tuple(self.working),
+            tuple(self.working), terms, today,
         )  # fmt: skip
+
+    def _count(self, fact: kinds.OrderFilled, gained: Decimal, traded: Decimal, ts: int) -> None:
+        key, day = (fact.strategy, fact.currency), ts // DAY
+        known = self.today.get(key, Day(day))
+        if day > known.day:
+            known = Day(day)
+        if fact.commission_currency == fact.currency:
+            gained -= fact.commission
+        self.today[key] = Day(known.day, known.profit + gained, known.traded + traded)
 
     def follow(self, before: Carried) -> None:
         """Know the orders and executions that another fold knows, but count nothing of them."""
@@ -180,6 +216,7 @@ class Carried:
         self.working = {k: v for k, v in self.working.items() if k in fact.orders}
         for instrument, strategy, quantity, cost in fact.positions:
             self.stakes[instrument, strategy] = Stake(quantity, cost)
+        self.today = {(t[0], t[1]): Day(t[2], t[3], t[4]) for t in fact.today}
 
     def _void(self, fact: kinds.OrderVoided) -> None:
         taken = self.trades.pop(fact.trade_id, None)

@@ -12,7 +12,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 
-from onetape.errors import TapeError
 from onetape.tape.kinds import AnyFact, Fact
 from onetape.tape.kinds_live import KillMoved, LimitsSet, OverrideGranted, RiskMoved
 from onetape.tape.ledger import Entry
@@ -74,11 +73,11 @@ class Following:
             try:
                 for batch in self._tape.follow(self._after, until=self._ended.is_set):
                     self._take(batch)
-            except TapeError as err:  # it comes back, and we read on from where we were
+            except Exception as err:  # whatever it is: we read on from where we were
+                if self._loop.is_closed():  # so is the session
+                    return
                 _log.warning("the control streams cannot be read now: %s", err)
                 self._ended.wait(AGAIN_S)
-            except RuntimeError:  # the loop is gone: so is the session
-                return
 
     def _take(self, batch: list[Entry]) -> None:
         for fact in _worth(batch):

@@ -56,7 +56,7 @@ class Handover:
         told, ours.first = self._reaching(stream)
         for events in reversed(told):
             for event in events:
-                ours.take(event.fact)
+                ours.take(event.fact, event.ts_event)
                 if isinstance(event.fact, StateSaved):
                     self.saved = StateLoaded(event.fact.strategy, event.fact.state, stream)
                 elif isinstance(event.fact, StateLoaded):  # and it ended before it saved anew

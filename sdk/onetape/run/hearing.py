@@ -64,11 +64,23 @@ class Hearing:
         before = None
         if isinstance(fact, kinds.OrderVoided):
             before = self._carried.trades.get(fact.trade_id)
+        earlier = before is not None and not self._gated(before)
         kernel.recorder.tell(fact, ts, kernel.now)
+        if before is not None and earlier:  # the gate has only what came of it: take that back
+            side = "SELL" if before.side == "BUY" else "BUY"
+            back = msgspec.structs.replace(
+                before, side=side, trade_id=f"void {before.trade_id}", commission=-before.commission
+            )
+            kernel.setup.gate.take(back, kernel.now)
         if isinstance(fact, kinds.OrderFilled):
             self._move(fact, 1)
         elif before is not None:
             self._move(before, -1)
+
+    def _gated(self, fill: kinds.OrderFilled) -> bool:
+        """Tell whether the gate heard of a fill itself: not of those of earlier sessions."""
+        gate = self._kernel.setup.gate
+        return gate is None or (fill.client_order_id, fill.trade_id) in gate.state.keeping.trades
 
     def _known(self, name: str, fact: kinds.OrderFact) -> bool:
         """Tell whether this stands on the tape already: reports and answers may say the same."""

@@ -56,6 +56,7 @@ class Inputs:
         self._rows: deque[int] = deque()  # stamps of rows that the engine has and nobody handled
         self._event: int | None = None  # the stamp of the event that is under way
         self._busy = False
+        self.trouble: Callable[[str, Exception], None] = _raised  # told of an act that raised
 
     def __len__(self) -> int:
         return len(self._queue) + len(self._rows) + (self._event is not None)
@@ -108,11 +109,20 @@ class Inputs:
         stamp = self.stamps.next(made.ts)
         if made.kind == "row":
             self._rows.append(stamp)
-            if not made.act(stamp):
-                self._rows.pop()
         elif made.kind == "event":
             self._event = stamp
-            if not made.act(stamp) and self._event == stamp:
-                self._event = None
-        else:
-            made.act(stamp)
+        try:
+            comes = made.act(stamp)
+        except Exception as err:  # nothing of it is under way: what comes after must not wait
+            comes = False
+            self.trouble(made.kind, err)
+        if comes:
+            return
+        if made.kind == "row" and self._rows and self._rows[-1] == stamp:
+            self._rows.pop()
+        elif made.kind == "event" and self._event == stamp:
+            self._event = None
+
+
+def _raised(_kind: str, err: Exception) -> None:
+    raise err

@@ -59,7 +59,9 @@ class Intents:
             return None
         decision = host.decide(intent, name, quantity=wanted, weight=weight, why=why)
         side = OrderSide.BUY if gap > 0 else OrderSide.SELL
-        order = host.factory.market(traded.id, side, traded.quantity(size))
+        held = host.exposure.held.get((host.name, name), ZERO)
+        closes = host.stage.gate is not None and not wanted and gap == -held
+        order = host.factory.market(traded.id, side, traded.quantity(size), reduce_only=closes)
         host.send(order, decision)
         return str(order.client_order_id)
 

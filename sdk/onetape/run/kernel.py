@@ -44,7 +44,7 @@ from onetape.tape.event import Event, Lineage
 AGAIN = re.compile(r"r\d+")
 START_S = 30.0
 NO_LADDER = Ladder()
-PURGE_MINS = 5  # the engine forgets closed orders after this long: a session lasts
+PURGE_MINS = 1  # the engine forgets closed orders after this long, or twice: a session lasts
 COMMANDS = (
     "submit_order", "submit_order_list", "modify_order", "cancel_order", "cancel_all_orders",
 )  # fmt: skip
@@ -83,6 +83,7 @@ class Kernel:
         self._now, self._inside = setup.start, False
         self.stamps = Stamps(setup.replayed, setup.start)
         self.inputs = Inputs(self.stamps, 1) if setup.serial else Inputs(self.stamps)
+        self.inputs.trouble = self._trouble
         self.recorder = GatedRecorder(setup.account, onward, self._times)
         self.recorder.grounds = {}
         self.recorder.gate, self.recorder.instruments = setup.gate, setup.instruments
@@ -134,6 +135,16 @@ class Kernel:
     def failed(self, error: BaseException) -> None:
         """Hand the strategy's error on."""
         self._onward_failed(error)
+
+    def _trouble(self, kind: str, err: Exception) -> None:
+        """An input could not be handed over: said, and the session ends in order but for a row,
+        which is left out."""
+        said = f"{kind} left out: {type(err).__name__}: {err}"
+        self.note(kinds_live.RiskAlert("input", "critical", "session", said), "input/trouble")
+        if kind == "row":
+            asyncio.get_running_loop().call_soon(self.done)
+        else:
+            self.failed(err)
 
     def _times(self, event: Any) -> tuple[int, int]:
         stamp = self.inputs.event_stamp

@@ -46,6 +46,7 @@ from onetape.tape.postgres import PostgresTape
 PATIENCE_S = 2.0  # for which the tape's writer tries again by itself
 RESTART_S = 60.0  # for which a restarted trader waits for its venue, and its tape
 AWAY, AGAIN = (TapeUnavailable, VenueUnavailable), 75
+ANSWER_S = 3.0  # that the server has for saying so
 LEASE_S = 1.0  # between two looks at whether the lease is held
 _log = logging.getLogger(__name__)
 
@@ -149,8 +150,11 @@ class _Process:
         while True:
             await asyncio.sleep(LEASE_S)
             if trader.opened and trader.state == "running":
-                held = await asyncio.to_thread(trader.lease.held)
-                trader.fence(held)
+                asked = asyncio.to_thread(trader.lease.held)
+                try:
+                    trader.fence(await asyncio.wait_for(asked, ANSWER_S))
+                except TimeoutError:  # a server that hangs cannot say that the lock is ours
+                    trader.fence(False)
                 if trader.lease.lost and not trader.ended.is_set():
                     trader.fail(Fenced(f"the account was taken over by {trader.lease.lost}"))
 

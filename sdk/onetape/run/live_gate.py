@@ -49,7 +49,8 @@ class LastLine:
     def may(self, order: Any) -> str:
         """Return why an order may not leave, "" when it may; one never judged is judged here."""
         gate, name = self._gate, str(order.client_order_id)
-        if gate.approved(name, order_terms(order)):
+        released = order.status.name == "RELEASED"  # emulated until now: judged by what holds now
+        if not released and gate.approved(name, order_terms(order)):
             return ""
         kernel = self._kernel
         cause = kernel.recorder.seq_of(name)
@@ -60,6 +61,8 @@ class LastLine:
     def changed(self, order: Any, command: Any) -> str:
         """Return why an order's new terms may not leave; the same for them."""
         gate, name = self._gate, str(order.client_order_id)
+        if _shrinks(order, command):  # it can only take risk away, also under a halt
+            return ""
         terms = {n: getattr(command, n) for n in ("quantity", "price", "trigger_price")}
         if gate.approved(name, order_terms(order, **terms)):
             return ""
@@ -81,3 +84,13 @@ class LastLine:
 
     def _note(self, fact: kinds.Fact, cause: int | None) -> int:
         return self._kernel.note(fact, "risk", cause)
+
+
+def _shrinks(order: Any, command: Any) -> bool:
+    """Say whether new terms are the old ones for a smaller quantity."""
+    smaller = command.quantity is not None and command.quantity < order.quantity
+    same = all(
+        getattr(command, name) in (None, getattr(order, name, None))
+        for name in ("price", "trigger_price")
+    )
+    return smaller and same

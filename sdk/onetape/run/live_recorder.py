@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from onetape.market.instruments import Instrument
 from onetape.run.codec import fact_of
 from onetape.run.gate import Gate
@@ -14,7 +16,7 @@ from onetape.run.recorder import Recorder
 from onetape.tape import event as tape
 from onetape.tape import kinds
 from onetape.tape.kinds import OrderFact
-from onetape.tape.kinds_live import AccountCarried
+from onetape.tape.kinds_live import AccountCarried, KillMoved, RiskMoved, VenueMoved
 
 ZERO = Decimal(0)
 
@@ -25,6 +27,7 @@ class GatedRecorder(Recorder):
     gate: Gate | None = None
     grounds: dict[str, tape.Lineage]  # by trade: the row that a simulated fill was made on
     instruments: Mapping[str, Instrument]
+    venue: frozenset[str] = frozenset()  # the names of where all orders of the session go
 
     def note(
         self,
@@ -50,6 +53,7 @@ class GatedRecorder(Recorder):
         """Yield what a fact is to the gate: what was carried are holdings, bought at their cost."""
         if not isinstance(fact, AccountCarried):
             yield fact
+            yield from self._listed(fact)
             return
         cash = dict(fact.cash)
         for instrument, strategy, quantity, cost in fact.positions:
@@ -64,6 +68,23 @@ class GatedRecorder(Recorder):
             )  # fmt: skip
         for currency, amount in cash.items():
             yield kinds.CashDeposited(fact.account, currency, amount)
+        for terms in fact.terms:  # what works at the venue still counts at its worst
+            yield msgspec.json.decode(terms, type=kinds.OrderInitialized)
+        yield fact  # what the day brought so far
+
+    def _listed(self, fact: kinds.Fact) -> Iterator[kinds.Fact]:
+        """Yield what is said of the session's venue for where its instruments are listed too: an
+        order names that, and goes to the one venue all the same."""
+        listed = sorted({name.rpartition(".")[2] for name in self.instruments} - self.venue)
+        if isinstance(fact, VenueMoved):
+            yield from (msgspec.structs.replace(fact, venue=one) for one in listed)
+        elif isinstance(fact, RiskMoved | KillMoved):
+            kind, _, name = fact.scope.partition(":")
+            if kind != "venue" or name not in self.venue:
+                return
+            for one in sorted({*listed, *self.venue} - {name}):
+                more = {"kill": f"{fact.kill} {one}"} if isinstance(fact, KillMoved) else {}
+                yield msgspec.structs.replace(fact, scope=f"venue:{one}", **more)
 
     def capture(self, event: Any, cause: int | None = None) -> None:
         """Record an engine's order event; `cause` is the decision behind a new order."""

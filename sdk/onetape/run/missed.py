@@ -211,7 +211,7 @@ class Missed:
         _log.error("after the venue was away our books and its word differ: %s", said)
         note(kinds_live.RiskAlert("reconciliation", "critical", scope, said), "input/risk")
         halted = kinds_live.RiskMoved(scope, "HALTED", f"breaks: {said}", "reconciliation")
-        note(halted, "input/risk")
+        note(halted, "input/recon")  # and, by that, onto the control stream: see Trader._onward
 
 
 def _exact(order: Any, name: str) -> Decimal | None:

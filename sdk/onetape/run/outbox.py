@@ -26,7 +26,7 @@ class Parcel(NamedTuple):
     send: Callable[[], None]
     refused: Callable[[str], None]
     may: Callable[[], str]  # "" or why it may no longer leave
-    patient: bool = False  # a cancel waits as long as it takes
+    patient: bool = False  # a cancel: it leaves in any case, once it has waited
 
 
 class Outbox:
@@ -79,10 +79,11 @@ class Outbox:
         if self._line.durable_to >= parcel.seq:
             return ""
         try:
-            async with asyncio.timeout_at(None if parcel.patient else until):
+            async with asyncio.timeout_at(until):
                 await self._line.durable(parcel.seq)
         except TimeoutError:
-            return late
+            # a cancel can only take risk away: it does not wait for a tape that is gone
+            return "" if parcel.patient else late
         except OnetapeError as err:
             return "" if parcel.patient else f"the tape cannot be written ({err}): it never left"
         return ""

@@ -356,13 +356,19 @@ class Supervisor:
         _log.warning("%s: %s", state, detail)
         status = self._status() or Status(self.spec.session, 0, state)
         last = {"state": state, "detail": detail, "error": error or status.error}
-        write_status(self.folder, msgspec.structs.replace(status, ts=time.time_ns(), **last))
+        try:
+            write_status(self.folder, msgspec.structs.replace(status, ts=time.time_ns(), **last))
+        except OSError:
+            _log.exception("the last word cannot be written")
         self._told = msgspec.structs.replace(self._told, detail=detail)
 
     def _tell(self, state: str, detail: str = "", **more: Any) -> None:
         told = {"state": state, "detail": detail, "ts": time.time_ns(), **more}
         self._told = msgspec.structs.replace(self._told, **told)
-        write_supervision(self.folder, self._told)
+        try:
+            write_supervision(self.folder, self._told)
+        except OSError:  # a full disk: what it does is worth more than what it says
+            _log.exception("the supervisor's state cannot be written")
 
     async def _nap(self, seconds: float) -> None:
         """Wait, but not once something is asked."""

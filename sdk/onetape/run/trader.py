@@ -88,6 +88,7 @@ class Trader:
         self.moved: Callable[[], None] = lambda: None  # told when the state changed
         self.opened = False  # its first word is on the tape
         self.patience = 5.0  # seconds for which a venue that cannot be reached is tried again
+        self._halted_by = ""  # the scope that a person halted at the door
         self.halted = ""  # why nothing may leave any more; set from anywhere, at once
         self.counts: Counter[str] = Counter()
         self.kernel: Kernel
@@ -163,6 +164,7 @@ class Trader:
         self.line = Line(self.tape, self.stream, spec.book, self._tape_moved)
         self.kernel = kernel = Kernel(setup, self._onward, self.fail)
         kernel.attached = self._attached
+        kernel.recorder.venue = frozenset((spec.venue.adapter, self.venue.name))
         kernel.done = self.receiving.quiet
         self.last_line = LastLine(gate, kernel)
         self.carried = Carried({name: i.multiplier for name, i in instruments.items()})
@@ -191,7 +193,7 @@ class Trader:
             self.counts[COUNTED.get(type(fact), "events")] += 1
             if isinstance(fact, kinds_live.RiskDecided) and fact.verdict == DENY:
                 self.counts["denied"] += 1
-            self.carried.take(fact)
+            self.carried.take(fact, event.ts_event)
             if isinstance(fact, kinds_live.RiskMoved) and event.stream != "input/risk":
                 self._notes.take(noted(RISK, fact))  # the ladder's: it holds beyond this session
 
@@ -297,8 +299,17 @@ class Trader:
             if named in ("all", name):
                 self.kernel.bridge.cancel(name, instrument)
 
+    def halt(self, moved: kinds_live.RiskMoved) -> None:
+        """Halt on a person's word, said to everybody; ACTIVE of the same scope lifts it."""
+        self._halted_by = moved.scope
+        self._notes.take(noted(RISK, moved))
+        self.hear(moved)
+
     def hear(self, fact: kinds.Fact) -> None:
         """Follow the tape's control streams: states, limits, kills, overrides."""
+        lifts = isinstance(fact, kinds_live.RiskMoved) and (fact.state, fact.scope)
+        if lifts == ("ACTIVE", self._halted_by):
+            self.halted = self._halted_by = ""
         self.kernel.call(lambda: self.kernel.note(self._joined(fact), "input/risk"))
 
     def _joined(self, fact: kinds.Fact) -> kinds.Fact:
@@ -349,7 +360,10 @@ class Trader:
             kernel.barrier()
             await self._until(lambda: kernel.still, DRAIN_S)
             self.equity()
-            self.saving.now()
+            try:
+                self.saving.now()
+            except Exception as err:  # its state is lost, and said: the session ends all the same
+                self.error = self.error or f"on_save: {type(err).__name__}: {err}"
             await kernel.stop()
         self.receiving.stop()
         self.saving.stop()

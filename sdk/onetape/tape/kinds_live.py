@@ -42,7 +42,9 @@ class AccountCarried(Fact, frozen=True, gc=False, tag="account.carried"):
     """What a session takes over of its account from the one before it: state, not movement.
 
     `positions` are (instrument, strategy, signed quantity, cost in quote currency), `cash` is
-    (currency, amount), `orders` the ids that still work at the venue.
+    (currency, amount), `orders` the ids that still work at the venue and `terms` what is left of
+    them (`order.initialized` in JSON). `today` is what its last day brought by strategy: (strategy,
+    currency, UTC day since 1970, realized profit after commission, value traded).
     """
 
     account: str
@@ -51,6 +53,8 @@ class AccountCarried(Fact, frozen=True, gc=False, tag="account.carried"):
     cash: tuple[tuple[str, Decimal], ...] = ()
     positions: tuple[tuple[str, str, Decimal, Decimal], ...] = ()
     orders: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
+    today: tuple[tuple[str, str, int, Decimal, Decimal], ...] = ()
 
 
 class StateSaved(Fact, frozen=True, gc=False, tag="strategy.saved"):
