@@ -346,7 +346,6 @@ class Trader:
 
     async def end(self) -> str:
         """End the session in order; return the state that it ended in."""
-        kernel = self.kernel
         self.to("stopping", self.detail)
         await quietly(self.feed.disconnect())
         if ran := self.started:
@@ -354,17 +353,15 @@ class Trader:
                 said = f"orders may still work at {self.venue.name}: {', '.join(left[:5])}"
                 self.error = self.error or f"RunError: {len(left)} {said}"
             if self.flatten:
-                kernel.call(lambda: self._leaving.update(flatten(kernel)))
+                self.kernel.call(lambda: self._leaving.update(flatten(self.kernel)))
                 await self._until(self._flat, FLAT_S)
-            kernel.barrier()  # commands that are still in the engine come through before its answer
-            kernel.barrier()
-            await self._until(lambda: kernel.still, DRAIN_S)
+            await self._until(self._settled, DRAIN_S)
             self.equity()
             try:
                 self.saving.now()
             except Exception as err:  # its state is lost, and said: the session ends all the same
                 self.error = self.error or f"on_save: {type(err).__name__}: {err}"
-            await kernel.stop()
+            await self.kernel.stop()
         self.receiving.stop()
         self.saving.stop()
         if self._following is not None:
@@ -375,6 +372,12 @@ class Trader:
         for fact in await asyncio.to_thread(self.receiving.kept, self.spec.catalog):
             self.kernel.note(fact, "data")
         return "failed" if self.error else "stopped"
+
+    def _settled(self) -> bool:
+        """Say whether nothing is under way; what is in the engine comes before its answer."""
+        if self.kernel.commanded and not len(self.kernel.inputs):
+            self.kernel.barrier()
+        return self.kernel.still
 
     async def close(self, state: str) -> None:
         """Say the last word and let go of the tape."""
