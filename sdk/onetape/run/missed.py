@@ -60,8 +60,7 @@ class Missed:
         self.stop()
         if self._since is None:
             self._since = self._trader.kernel.stamps.peek()
-        if state == "disconnected":
-            self.unsure = "the venue was away: it is asked first what happened meanwhile"
+        self.unsure = "the venue was not heard: it is asked first what happened meanwhile"
 
     def stop(self) -> None:
         """Ask no more."""
