@@ -188,6 +188,7 @@ def test_a_wall_clock_set_back_an_hour_does_not_turn_the_order_of_events(desk: D
     assert desk.examined(clocks=False).held, desk.examined(clocks=False)
 
 
+@pytest.mark.slow  # also shown, faster, in tests/run/live
 def test_a_strategy_that_throws_ends_with_its_error_and_nothing_working(desk: Desk) -> None:
     session = desk.trade(Throws)
     with pytest.raises(RunError, match="ValueError: what I wanted was not there"):
@@ -209,6 +210,7 @@ def test_a_strategy_that_loops_for_ever_is_ended_and_its_orders_are_canceled(des
     assert desk.examined().held, desk.examined()
 
 
+@pytest.mark.slow  # also shown, faster, in tests/run/live
 def test_of_ten_thousand_orders_at_once_only_those_within_the_limits_leave(desk: Desk) -> None:
     session = desk.trade(Floods, limits=within(max_open_orders=25, message_rate=100))
     until(lambda: status(session).denied == FLOOD - 25, 60, "the denials")

@@ -138,14 +138,14 @@ def test_an_order_beyond_the_limit_never_fills(route, data):
     assert "refused by limits" in " ".join(run.warnings)
 
 
-@pytest.mark.parametrize("route", set(ROUTES) - {"weight", "modify", "modify by the class"})
+@pytest.mark.parametrize("route", sorted(set(ROUTES) - {"weight", "modify", "modify by the class"}))
 def test_the_same_route_is_open_below_the_limit(route):
     run = ot.backtest(scripted(ROUTES[route]), QUOTED, limits=ot.limits(max_position=7))
     assert run.fills.height >= 1
     assert run.denied.height == 0
 
 
-@pytest.mark.parametrize("route", set(ROUTES) - {"modify", "modify by the class"})
+@pytest.mark.parametrize("route", sorted(set(ROUTES) - {"modify", "modify by the class"}))
 def test_without_limits_all_go_through(route):
     run = ot.backtest(scripted(ROUTES[route]), QUOTED)
     assert most_held(run) > 3
