@@ -32,6 +32,7 @@ TONES = {
     "stuck": "dn",
 }
 SHOWN = 12  # lines of an error
+CENT, MICRO = Decimal("0.01"), Decimal("0.000001")
 
 
 class Text(str):
@@ -65,7 +66,13 @@ def told(spec: LiveSpec, view: View) -> str:
 
 def _held(one: Holding) -> str:
     mark = "" if one.mark is None else f", now {one.mark}"
-    return f"{one.quantity} {one.instrument} at {one.average_price}{mark}"
+    return f"{one.quantity} {one.instrument} at {_average(one.average_price)}{mark}"
+
+
+def _average(price: Decimal) -> Decimal:
+    """An average to look at: what a division left behind is cut, the digits of prices stay."""
+    tick = price.quantize(CENT)
+    return tick if tick == price else price.quantize(MICRO).normalize()
 
 
 def _what(spec: LiveSpec) -> str:
@@ -243,7 +250,7 @@ def _positions(view: View) -> str:
         cells = [
             (one.instrument, "l"),
             (_number(one.quantity), ""),
-            (_number(one.average_price), ""),
+            (_number(_average(one.average_price)), ""),
         ]
         rows.append([*cells, (mark, ""), earned])
     heads = ("Instrument", "Quantity", "Average price", "Price now", "Unrealized")

@@ -24,7 +24,6 @@ class Flying(NamedTuple):
     left: Decimal  # signed
     filled: Decimal  # unsigned
     at_once: bool  # a market order: it counts as good as done when sizing
-    reduces: bool  # it can only lower a holding
 
 
 class Exposure:
@@ -47,10 +46,9 @@ class Exposure:
         quantity: Decimal,
         *,
         at_once: bool = True,
-        reduces: bool = False,
     ) -> None:
         """Count an order of signed `quantity` as on its way."""
-        self._flying[order] = Flying(strategy, instrument, quantity, ZERO, at_once, reduces)
+        self._flying[order] = Flying(strategy, instrument, quantity, ZERO, at_once)
 
     def ended(self, order: str) -> None:
         """Forget what was on its way: it was denied, rejected, canceled or expired."""
@@ -89,11 +87,6 @@ class Exposure:
         """Return what all strategies together hold."""
         return sum((held for key, held in self.held.items() if key[1] == instrument), ZERO)
 
-    def to_come(self, order: str) -> Decimal:
-        """Return what of an order may still be filled, signed; nothing when it only reduces."""
-        known = self._flying.get(order)
-        return ZERO if known is None or known.reduces else known.left
-
     def expected(self, strategy: str, instrument: str) -> Decimal:
         """Return the holding once the market orders on their way have been filled."""
         flying = self._flying
@@ -104,17 +97,6 @@ class Exposure:
             (f.left for f in self._of(strategy, instrument) if f.at_once),
             ZERO,
         )
-
-    def at_most(self, strategy: str, instrument: str, side: int) -> Decimal:
-        """Return the holding if every order of one side (1 buys, -1 sells) is filled in full.
-
-        Orders of the other side are not relied upon, nor are those that can only reduce.
-        """
-        worst = self.held.get((strategy, instrument), ZERO)
-        for known in self._of(strategy, instrument):
-            if known.left * side > 0 and not known.reduces:
-                worst += known.left
-        return worst
 
     def _of(self, strategy: str, instrument: str) -> list[Flying]:
         key = (strategy, instrument)

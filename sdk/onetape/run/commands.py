@@ -127,9 +127,7 @@ class Commands:
                 signed = size if order.is_buy else -size
                 at_once = order.order_type == OrderType.MARKET
                 what = (host.name, str(order.instrument_id), signed)
-                host.exposure.sent(
-                    str(order.client_order_id), *what, at_once=at_once, reduces=order.is_reduce_only
-                )
+                host.exposure.sent(str(order.client_order_id), *what, at_once=at_once)
         if not self.waiting.takes(orders, decision, go):
             self._go(orders, decision, go)
 
@@ -225,14 +223,14 @@ class Commands:
             if host.refused([order], decision, **terms):
                 return
         self._changing.append(key)
+        taken = False
         try:
             send(client_order_id, quantity, price, trigger_price, *args, **kwargs)
-        except Exception:
-            if host.stage.gate is not None:  # the engine took no command
-                host.stage.gate.unchanged(str(client_order_id))
-            raise
+            taken = True
         finally:
             self._changing.remove(key)
+            if not taken and host.stage.gate is not None:  # the order stays what it was
+                host.stage.gate.unchanged(str(client_order_id))
 
     def _modify_all(self, *_args: Any, **_kwargs: Any) -> None:
         raise SettingsError("modify_orders() passes no limits: change orders one by one")

@@ -33,7 +33,7 @@ from onetape.run.gate_doors import closed, unscheduled
 from onetape.run.gate_ladder import LadderWatch
 from onetape.run.host import Host, Stage
 from onetape.run.inputs import Input, Inputs, Stamps
-from onetape.run.live_recorder import GatedRecorder
+from onetape.run.live_recorder import LiveRecorder
 from onetape.run.opening import CALCULATION, identity, params_in
 from onetape.run.outbox import Outbox
 from onetape.run.timers import LiveClock, Timers, time_event
@@ -84,7 +84,7 @@ class Kernel:
         self.stamps = Stamps(setup.replayed, setup.start)
         self.inputs = Inputs(self.stamps, 1) if setup.serial else Inputs(self.stamps)
         self.inputs.trouble = self._trouble
-        self.recorder = GatedRecorder(setup.account, onward, self._times)
+        self.recorder = LiveRecorder(setup.account, onward, self._times)
         self.recorder.grounds = {}
         self.recorder.gate, self.recorder.instruments = setup.gate, setup.instruments
         self.exposure = Exposure()

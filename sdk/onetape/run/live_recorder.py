@@ -21,7 +21,7 @@ from onetape.tape.kinds_live import AccountCarried, KillMoved, RiskMoved, VenueM
 ZERO = Decimal(0)
 
 
-class GatedRecorder(Recorder):
+class LiveRecorder(Recorder):
     """A recorder that has the gate told of every fact, at the session's time."""
 
     gate: Gate | None = None
@@ -98,8 +98,3 @@ class GatedRecorder(Recorder):
         if self.gate is not None:
             self.gate.take(fact, ts_init)
         return seq
-
-    @property
-    def stamp(self) -> int:
-        """The stamp of the latest event."""
-        return self._waiting[-1][2][1] if self._waiting and len(self._waiting[-1]) == 3 else 0

@@ -41,6 +41,7 @@ class Recorder:
         self._waiting: list[tuple[Any, ...]] = []
         self._raws: list[bytes] = []
         self._encoded = 0
+        self.stamp = 0  # of the latest order event of a live session, ns UTC
         self._count = 0
         self._last: dict[str, int] = {}  # client_order_id -> seq of its latest event
         self._seen: defaultdict[str, int] = defaultdict(int)
@@ -69,7 +70,10 @@ class Recorder:
         if self.ignored and event.client_order_id in self.ignored:
             return
         self._count += 1
-        times = None if self._times is None else self._times(event)
+        times = None
+        if self._times is not None:
+            times = self._times(event)
+            self.stamp = times[1]
         self._waiting.append((event, cause, times))
         if len(self._waiting) >= self._batch:
             self._encode()
