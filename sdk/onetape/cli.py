@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from onetape import cli_demo, cli_live, cli_risk, cli_tape, given
+from onetape import cli_added, cli_demo, cli_live, cli_risk, cli_tape, given
 from onetape.errors import OnetapeError, SettingsError
 from onetape.settings import settings
 
@@ -81,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_tape.add(commands, _command)
     cli_live.add(commands, _command)
     cli_risk.add(commands, _command)
-    says = "measure: b1, b2, b3, ingest, tape, faults, gate, live, kill, drills"
+    cli_added.add(commands, _command)
+    says = "measure: b1, b2, b3, ingest, tape, faults, gate, live, kill, drills, fix"
     bench = _command(commands, "bench", _bench, says)
     bench.add_argument("name")
     bench.add_argument("--rounds", type=int, help="repetitions; medians are printed")

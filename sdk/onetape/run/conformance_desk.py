@@ -16,6 +16,7 @@ from onetape.run.ports import (
     Accepted,
     AnyReport,
     AnyRow,
+    AnyWord,
     Bar,
     CancelOrder,
     Feed,
@@ -106,7 +107,7 @@ class Hearing:
         """Log on."""
         await self.venue.connect(self._hear)
 
-    def _hear(self, said: AnyReport | VenueState) -> None:
+    def _hear(self, said: AnyReport | AnyWord) -> None:
         self.spoke_while_sending = self.spoke_while_sending or self.sending
         self._ears.hear(said)
 

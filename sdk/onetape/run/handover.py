@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from decimal import Decimal
 
 from onetape.errors import NotReconciled, RunError
 from onetape.market.instruments import Instrument
@@ -20,7 +21,7 @@ from onetape.run.kernel import Kernel
 from onetape.run.reconcile import Outcome, reconcile
 from onetape.run.wire import EXTERNAL
 from onetape.tape import kinds, kinds_live
-from onetape.tape.kinds_live import StateLoaded, StateSaved
+from onetape.tape.kinds_live import RiskAlert, StateLoaded, StateSaved
 from onetape.tape.port import Tape
 from onetape.tape.recording import Recording
 
@@ -106,6 +107,11 @@ class Handover:
                 who = spec.trader or "whoever started it"
                 accepted = kinds_live.BreakAccepted(found.break_id, who, "accept=")
                 kernel.note(accepted, "recon")
+        untold = sorted(ports.ANSWERS - ports.told_by(self._venue))
+        if untold:
+            said = f"{self._venue.name} never tells its {', '.join(untold)}: they were not compared"
+            alert = RiskAlert("reconciliation", "warning", f"account:{account}", said)
+            kernel.note(alert, "recon")
         counts = (*outcome.counts, len(outcome.breaks))
         kernel.note(kinds_live.Reconciled(self._venue.name, account, *counts), "recon")
         kernel.recorder.flush()
@@ -121,10 +127,17 @@ class Handover:
             carried = ours.carry(spec.account, self._venue.name, before)
             kernel.note(carried, subject)
             return
-        for cash in await self._venue.cash(spec.account):
-            fact = kinds.CashDeposited(spec.account, cash.currency, cash.total)
+        for currency, amount in (await self._cash()).items():
+            fact = kinds.CashDeposited(spec.account, currency, amount)
             kernel.note(fact, subject, 1)
             ours.take(fact)
+
+    async def _cash(self) -> dict[str, Decimal]:
+        """Return the account's first cash: the venue's word, else what the session was told."""
+        account = self._spec.account
+        if "cash" not in ports.told_by(self._venue):
+            return {code: Decimal(amount) for code, amount in self._spec.cash.items()}
+        return {each.currency: each.total for each in await self._venue.cash(account)}
 
     def _refuse(self, outcome: Outcome) -> None:
         spec = self._spec

@@ -18,7 +18,7 @@ from onetape.run import ports
 from onetape.run.carry import CORRECTED, ENDED, Carried
 from onetape.run.kernel import Kernel
 from onetape.run.wire import EXTERNAL, external, fact_of_report
-from onetape.tape import kinds
+from onetape.tape import kinds, kinds_live
 
 ZERO = Decimal(0)
 
@@ -40,6 +40,21 @@ class Hearing:
         if begins and not self._carried.knows(name):
             self.tell(external(_guessed(report, self._account)), report.ts_event)
         self.unheard(report)
+
+    def word(self, said: ports.Notice | ports.Difference, venue: str) -> None:
+        """Record what a venue says of itself: an alert, or a break between two of its books."""
+        note, call = self._kernel.note, self._kernel.call
+        if isinstance(said, ports.Notice):
+            scope = f"venue:{venue}"
+            alert = kinds_live.RiskAlert(said.code, said.level, scope, said.text)
+            call(lambda: note(alert, "input/venue"))
+            return
+        parts = (said.what, said.key, said.ours, said.theirs)
+        found = kinds_live.BreakFound(f"{said.what}:{said.key}", venue, self._account, *parts)
+        told = f"{found.break_id}: {said.ours} here, {said.theirs} there"
+        alert = kinds_live.RiskAlert("reconciliation", "critical", f"account:{self._account}", told)
+        call(lambda: note(found, "recon"))
+        call(lambda: note(alert, "input/venue"))
 
     def unheard(self, report: ports.AnyReport) -> None:
         """Record a report that the engine did not take up."""

@@ -109,10 +109,10 @@ class Missed:
             await asyncio.sleep(0.005)
         kernel.recorder.flush()
 
-    def late(self, reports: Sequence[ports.AnyReport | ports.VenueState]) -> None:
+    def late(self, reports: Sequence[ports.AnyReport | ports.AnyWord]) -> None:
         """Record what was reported once the strategy had stopped."""
         for report in reports:
-            if not isinstance(report, ports.VenueState):
+            if not isinstance(report, ports.AnyWord):
                 self._trader.hearing.unknown(report)
 
     # -- what was missed, as reports
@@ -200,7 +200,7 @@ class Missed:
             note(found, "recon")
             if found.break_id in spec.accept:
                 note(kinds_live.BreakAccepted(found.break_id, who, "accept="), "recon")
-        counts = (len(theirs.orders), len(theirs.fills), len(theirs.positions), len(breaks))
+        counts = (len(theirs.orders), len(theirs.fills), len(theirs.positions or ()), len(breaks))
         note(kinds_live.Reconciled(trader.venue.name, spec.account, *counts), "recon")
         left = [b for b in breaks if b.break_id not in spec.accept]
         if not left:

@@ -51,12 +51,12 @@ class Outcome(NamedTuple):
 
 
 class Theirs(NamedTuple):
-    """The venue's word on one account."""
+    """The venue's word on one account; None where it is one that never says."""
 
     orders: Sequence[ports.OrderStatus]
     fills: Sequence[ports.Filled]
-    positions: Sequence[ports.PositionStatus]
-    cash: Sequence[ports.CashStatus]
+    positions: Sequence[ports.PositionStatus] | None
+    cash: Sequence[ports.CashStatus] | None
 
 
 async def asked(venue: ports.Venue, account: str, since: int) -> Theirs:
@@ -64,11 +64,18 @@ async def asked(venue: ports.Venue, account: str, since: int) -> Theirs:
 
     Raises VenueUnavailable when the venue does not say.
     """
-    orders, fills = await venue.orders(account), await venue.fills(account, since)
+    told = ports.told_by(venue)
+
+    async def traded() -> tuple[Sequence[ports.OrderStatus], Sequence[ports.Filled]]:
+        orders = await venue.orders(account) if "orders" in told else ()
+        return orders, await venue.fills(account, since) if "fills" in told else ()
+
+    orders, fills = await traded()
     left = TRIES
     while True:
-        positions, cash = await venue.positions(account), await venue.cash(account)
-        again = await venue.orders(account), await venue.fills(account, since)
+        positions = await venue.positions(account) if "positions" in told else None
+        cash = await venue.cash(account) if "cash" in told else None
+        again = await traded()
         left -= 1
         if not left or list(again[1]) == list(fills):
             return Theirs(orders, fills, positions, cash)
@@ -98,15 +105,17 @@ async def reconcile(
         sure = await _ended(venue, theirs, ours, said, find, last=not left)
         differ(theirs, ours, find)
         if not left or (sure and not breaks):
-            counts = (len(theirs.orders), len(theirs.fills), len(theirs.positions))
+            counts = (len(theirs.orders), len(theirs.fills), len(theirs.positions or ()))
             return Outcome(said, breaks, list(theirs.orders), counts)
         await asyncio.sleep(PAUSE_S)
 
 
 def differ(theirs: Theirs, ours: Carried, find: Find) -> None:
     """Compare holdings and cash; `find` is told of what differs: what, of what, ours, theirs."""
-    _positions(theirs.positions, ours, find)
-    _cash(theirs.cash, ours, find)
+    if theirs.positions is not None:
+        _positions(theirs.positions, ours, find)
+    if theirs.cash is not None:
+        _cash(theirs.cash, ours, find)
 
 
 def _begun(

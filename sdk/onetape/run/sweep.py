@@ -23,13 +23,13 @@ from onetape.risk.kill import CANCELLING, Kill, Scope
 from onetape.run.ours import Own, Reading
 from onetape.run.ports import (
     AnyReport,
+    AnyWord,
     CancelOrder,
     CancelRejected,
     Filled,
     MassCancel,
     OrderStatus,
     Venue,
-    VenueState,
 )
 
 OVER = frozenset({"FILLED", "CANCELED", "REJECTED", "EXPIRED", "DENIED"})
@@ -112,7 +112,7 @@ class Sweep:
         self.asked.set()
         await self._leave()
 
-    def _take(self, report: AnyReport | VenueState) -> None:
+    def _take(self, report: AnyReport | AnyWord) -> None:
         if isinstance(report, CancelRejected):
             key = self._key(report.client_order_id, report.venue_order_id)
             if (asked := self._orders.get(key)) is not None:

@@ -99,7 +99,7 @@ class Trader:
         self.saving: Saving
         self.last_line: LastLine
         self._market: RowMarket
-        self._early: list[ports.AnyReport | ports.VenueState] = []
+        self._early: list[ports.AnyReport | ports.AnyWord] = []
         self._equity: Decimal | None = None
         self.receiving = Receiving(self.feed, self.ended.set)
         self._leaving: set[str] = set()  # orders that may leave although the session stops
@@ -113,9 +113,8 @@ class Trader:
         """Do everything up to the first row; raises what stands in the way, with the tape told."""
         before = await asyncio.to_thread(self.lease.take)
         await reached(lambda: self.venue.connect(guarded(self._report, self.fail)), self.patience)
-        await reached(
-            lambda: self.feed.connect(guarded(self.receiving.take, self.fail)), self.patience
-        )
+        hear = guarded(self.receiving.take, self.fail)
+        await reached(lambda: self.feed.connect(hear), self.patience)
         self.instruments = await self._known()
         self._open()
         self.to("reconciling")
@@ -172,10 +171,8 @@ class Trader:
         self.hearing = Hearing(kernel, self.carried, spec.account, instruments)
         keep = None
         if self.folder is not None and spec.catalog:
-            made_up = feed.synthetic
-            keep = Keep(
-                self.folder, spec.session, feed.name, instruments.values(), synthetic=made_up
-            )
+            listed, made_up = instruments.values(), feed.synthetic
+            keep = Keep(self.folder, spec.session, feed.name, listed, synthetic=made_up)
         self.receiving.begin(kernel, keep, Paper.of(self.venue, instruments))
         kernel.note(opened(spec, self.strategy, instruments), "run")
         account = kinds.AccountOpened(spec.account, "margin", spec.currency)
@@ -245,11 +242,13 @@ class Trader:
             return "the session is stopping: nothing new leaves"
         return self.halted or self.missed.unsure or self.last_line.halted(order)
 
-    def _report(self, report: ports.AnyReport | ports.VenueState) -> None:
+    def _report(self, report: ports.AnyReport | ports.AnyWord) -> None:
         if not self.started:
             self._early.append(report)
         elif isinstance(report, ports.VenueState):
             self._venue_moved(report)
+        elif isinstance(report, ports.Notice | ports.Difference):
+            self.hearing.word(report, self.venue.name)
         else:
             self.kernel.bridge.take(report)
 

@@ -17,6 +17,7 @@ import msgspec
 
 from onetape.tape.fact import Fact, Personal, Scalar, Side
 from onetape.tape.kinds_live import LiveFact
+from onetape.tape.kinds_wire import WireFact
 
 __all__ = ["BY_TAG", "VERSION", "AnyFact", "Fact", "Personal", "Scalar", "Side", "tag_of"]
 
@@ -281,6 +282,7 @@ AnyFact = (
     | PersonKnown
     | PersonErased
     | LiveFact
+    | WireFact
 )
 
 

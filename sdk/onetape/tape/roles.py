@@ -2,7 +2,8 @@
 """Roles: who may do what to the tape, given to groups that logins are made members of.
 
     onetape_owner      owns everything in the schema and migrates it
-    onetape_writer     appends: SELECT + INSERT on the log, UPDATE on the two heads only
+    onetape_writer     appends: SELECT + INSERT on the log and on what the wire said, UPDATE
+                       on the heads and marks only
     onetape_projector  writes the projections, in schemas of its own; reads the log
     onetape_reader     reads
 
@@ -28,15 +29,18 @@ PROJECTOR, READER = "onetape_projector", "onetape_reader"
 GROUPS = (OWNER, WRITER, PROJECTOR, READER)
 
 LOG = ("event", "batch", "dimension", "stream", "anchor")
-HEADS = ("ledger_head", "stream_head")
+HEADS = ("ledger_head", "stream_head", "wire_head", "wire_mark")
+WIRE = ("wire", "wire_batch", "wire_session")
 READY = "ready"
 PROJECTED = ("projection", "snapshot")
+# They make partitions with the owner's rights: only writers may call them.
+FUNCTIONS = ("ensure_partitions(int8, int8)", "ensure_wire(int4[])")
 # Keys of persons: whoever writes personal data needs them, erasing them is the owner's.
 SECRET = ("subject_key",)
 
 # Beside SELECT on everything that is not secret. Tables of later steps: once they are there.
 GRANTS: dict[str, tuple[tuple[LiteralString, tuple[str, ...]], ...]] = {
-    WRITER: (("INSERT", LOG), ("INSERT, UPDATE", HEADS), ("SELECT, INSERT", SECRET)),
+    WRITER: (("INSERT", LOG + WIRE), ("INSERT, UPDATE", HEADS), ("SELECT, INSERT", SECRET)),
     PROJECTOR: (("INSERT, UPDATE, DELETE", PROJECTED),),
     READER: (),
 }
@@ -61,8 +65,8 @@ def roles(url: str) -> dict[str, str]:
 def arrange(connection: psycopg.Connection[tuple[Any, ...]]) -> dict[str, str]:
     """Make the groups and grant, inside the connection's transaction; see `roles`."""
     told = {name: _made(connection, name) for name in GROUPS}
-    closed = ["REVOKE ALL ON FUNCTION onetape.ensure_partitions(int8, int8) FROM PUBLIC"]
-    _tried(connection, closed)
+    closed = "REVOKE ALL ON FUNCTION onetape.{} FROM PUBLIC"
+    _tried(connection, [closed.format(one) for one in _functions(connection)])
     for name, state in told.items():
         if state == READY:
             rights = _ownership(connection) if name == OWNER else _rights(connection, name)
@@ -115,6 +119,12 @@ def _relations(connection: psycopg.Connection[tuple[Any, ...]]) -> list[tuple[st
     return connection.execute(asked).fetchall()  # type: ignore[return-value]
 
 
+def _functions(connection: psycopg.Connection[tuple[Any, ...]]) -> list[str]:
+    """Return those of FUNCTIONS that the steps run so far have made."""
+    asked = "SELECT to_regprocedure('onetape.' || %s) IS NOT NULL"
+    return [one for one in FUNCTIONS if (connection.execute(asked, [one]).fetchone() or [0])[0]]
+
+
 def _rights(connection: psycopg.Connection[tuple[Any, ...]], name: str) -> list[Any]:
     from psycopg import sql
 
@@ -129,8 +139,11 @@ def _rights(connection: psycopg.Connection[tuple[Any, ...]], name: str) -> list[
         for rights, table in wanted
     ]
     if name == WRITER:
-        text = "GRANT EXECUTE ON FUNCTION onetape.ensure_partitions(int8, int8) TO {}"
-        made.append(sql.SQL(text).format(role))
+        text = "GRANT EXECUTE ON FUNCTION onetape.{} TO {{}}"
+        made += [
+            sql.SQL(cast(LiteralString, text.format(one))).format(role)
+            for one in _functions(connection)
+        ]
     return made
 
 
