@@ -1,0 +1,73 @@
+"""Values of MsgType (35) by name, and which of them the session itself lives on."""
+
+from __future__ import annotations
+
+HEARTBEAT = "0"
+TEST_REQUEST = "1"
+RESEND_REQUEST = "2"
+REJECT = "3"
+SEQUENCE_RESET = "4"
+LOGOUT = "5"
+LOGON = "A"
+ADMIN = frozenset((HEARTBEAT, TEST_REQUEST, RESEND_REQUEST, REJECT, SEQUENCE_RESET, LOGOUT, LOGON))
+
+EXECUTION_REPORT = "8"
+ORDER_CANCEL_REJECT = "9"
+BUSINESS_REJECT = "j"
+NEW_ORDER_SINGLE = "D"
+NEW_ORDER_LIST = "E"
+CANCEL_REQUEST = "F"
+CANCEL_REPLACE_REQUEST = "G"
+STATUS_REQUEST = "H"
+LIST_STATUS = "N"
+MASS_CANCEL_REQUEST = "q"
+MASS_CANCEL_REPORT = "r"
+MASS_STATUS_REQUEST = "AF"
+
+MARKET_DATA_REQUEST = "V"
+MARKET_DATA_SNAPSHOT = "W"
+MARKET_DATA_INCREMENT = "X"
+MARKET_DATA_REJECT = "Y"
+SECURITY_DEFINITION_REQUEST = "c"
+SECURITY_DEFINITION = "d"
+SECURITY_STATUS_REQUEST = "e"
+SECURITY_STATUS = "f"
+SESSION_STATUS_REQUEST = "g"
+SESSION_STATUS = "h"
+SECURITY_LIST_REQUEST = "x"
+SECURITY_LIST = "y"
+QUOTE_REQUEST = "R"
+QUOTE = "S"
+QUOTE_CANCEL = "Z"
+MASS_QUOTE = "i"
+QUOTE_STATUS_REPORT = "AI"
+
+TRADE_REPORT_REQUEST = "AD"
+TRADE_REPORT = "AE"
+TRADE_REPORT_REQUEST_ACK = "AQ"
+TRADE_REPORT_ACK = "AR"
+POSITION_REQUEST = "AN"
+POSITION_REQUEST_ACK = "AO"
+POSITION_REPORT = "AP"
+COLLATERAL_REPORT = "BA"
+COLLATERAL_INQUIRY = "BB"
+ALLOCATION = "J"
+ALLOCATION_ACK = "P"
+ALLOCATION_REPORT = "AS"
+ALLOCATION_REPORT_ACK = "AT"
+CONFIRMATION = "AK"
+CONFIRMATION_ACK = "AU"
+NEWS = "B"
+USER_REQUEST = "BE"
+USER_RESPONSE = "BF"
+
+NAMES = {
+    value: "".join(word.capitalize() for word in constant.split("_"))
+    for constant, value in list(globals().items())
+    if isinstance(value, str) and constant.isupper()
+}
+
+
+def type_name(msg_type: str) -> str:
+    """What `msg_type` is called here, or itself where it is not in this module."""
+    return NAMES.get(msg_type, msg_type)
