@@ -38,4 +38,5 @@ def test_there_are_notebooks() -> None:
         "05_replay_a_day",
         "06_prove_it",
         "07_go_live_on_paper",
+        "08_trade_over_fix",
     ]

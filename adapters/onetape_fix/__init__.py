@@ -7,8 +7,10 @@ the .cfg file of the sessions and which of them to use; README.md has the keys.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from onetape.run.ports import Feed, Venue
+if TYPE_CHECKING:  # a gateway's process needs none of it
+    from onetape.run.ports import Feed, Venue
 
 __all__ = ["feed", "simulated", "venue"]
 

@@ -106,7 +106,7 @@ _HOME = {
 _CALLED = {"load_limits": "load", "starter_limits": "starter"}  # under other names at home
 
 __all__ = sorted([*_HOME, "errors"])  # pyright: ignore[reportUnsupportedDunderAll]
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 
 def __getattr__(name: str) -> Any:

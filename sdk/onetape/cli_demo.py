@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from onetape.errors import SettingsError
+
 DONE, FAILED, DIVERGED = 0, 1, 3
 
 
@@ -20,10 +22,13 @@ def add(commands: Any, command: Any, folder: str) -> None:
     )
     demo.add_argument("--tape", metavar="WHERE", help="a server's URL or a folder for our own")
     demo.add_argument("--live", action="store_true", help="trade a minute at a simulated venue")
+    demo.add_argument("--fix", action="store_true", help="with --live: by FIX over TLS")
 
 
 def _demo(args: argparse.Namespace) -> int:
-    return _stepped(args, 8, _live) if args.live else _stepped(args, 13, _past)
+    if args.fix and not args.live:
+        raise SettingsError("--fix without --live found; FIX is for trading: say demo --live --fix")
+    return _stepped(args, 9 if args.fix else 8, _live) if args.live else _stepped(args, 13, _past)
 
 
 def _stepped(args: argparse.Namespace, steps: int, act: Callable[..., int]) -> int:
@@ -63,7 +68,7 @@ def _past(args: argparse.Namespace, step: Callable[[str], None]) -> int:
 def _live(args: argparse.Namespace, step: Callable[[str], None]) -> int:
     from onetape.demo_live import demo_live
 
-    made = demo_live(args.folder, step, args.tape)
+    made = demo_live(args.folder, step, args.tape, fix=args.fix)
     if args.json:
         print(json.dumps(made.to_dict(), default=str))
     else:

@@ -3,6 +3,7 @@
 Starts the simulated venue in a process of its own on a socket, trades an EMA cross there on a
 minute of seeded quotes (synthetic, and said so), compares what we hold with the venue's own word,
 verifies the tape from its bytes, makes the whole session again and compares it byte for byte.
+With `fix` the venue is a simulated broker, spoken to by FIX over TLS through a gateway.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,43 @@ from onetape.tape.audit import Verdict
 
 CASH = 100_000
 MARKET = {"instruments": 2, "seconds": 60, "rate": 20, "seed": 20}
+WORLD = {"generator": MARKET, "speed": 0, "cash": {"USD": str(CASH)}}
 PARAMS = {"fast": 5, "slow": 20}
 START_S, TRADE_S = 30.0, 90.0
 Step = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wire:
+    """What went over FIX, and what of it is kept beside the tape."""
+
+    session: str
+    address: str
+    messages: int
+    kept: int
+    alarms: int
+
+    @classmethod
+    def of(cls, told: dict[str, Any], tape: Tape, since: int) -> Wire:
+        """Return it from a session's status and a tape that its messages were copied to."""
+        said = told["messages_in"] + told["messages_out"]
+        kept = tape.wire(told["session"], since=since).height
+        return cls(told["id"], told["address"] or "", said, kept, told["alarms"])
+
+    @property
+    def good(self) -> bool:
+        """Whether every message is kept."""
+        return 0 < self.messages <= self.kept
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON types."""
+        return {**asdict(self), "all_kept": self.good}
+
+    def __str__(self) -> str:
+        return (
+            f"{self.session} at {self.address} over TLS: {self.messages} messages, "
+            f"{self.kept} kept word for word, {self.alarms} alarms"
+        )
 
 
 @dataclass(frozen=True)
@@ -54,6 +89,7 @@ class DemoLive:
     again: Rerun
     tape: str
     shown: str
+    wire: Wire | None = None  # over FIX
 
     @property
     def rerun_identical(self) -> bool:
@@ -69,6 +105,8 @@ class DemoLive:
     def good(self) -> bool:
         """Whether all of it is as it should be."""
         traded = self.state == "stopped" and self.fills > 0
+        if self.wire is not None and not self.wire.good:
+            return False
         return traded and self.verdict.ok and self.positions_match_venue
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,6 +126,7 @@ class DemoLive:
             "rerun_identical": self.rerun_identical,
             "tape": self.tape,
             "market": "synthetic quotes at a simulated venue",
+            **({} if self.wire is None else {"fix": self.wire.to_dict()}),
         }
 
     def __str__(self) -> str:
@@ -98,6 +137,7 @@ class DemoLive:
                 self.shown,
                 "",
                 f"we hold {held}; the simulated venue says {there}",
+                *(() if self.wire is None else (str(self.wire),)),
                 f"{self.tape}",
                 f"{self.verdict}",
                 f"the session made again: {self.again.diff()!r}",
@@ -105,17 +145,25 @@ class DemoLive:
         )
 
 
-def demo_live(folder: Path, step: Step = lambda _: None, where: str | None = None) -> DemoLive:
+def demo_live(
+    folder: Path,
+    step: Step = lambda _: None,
+    where: str | None = None,
+    *,
+    fix: bool = False,
+) -> DemoLive:
     """Run the live demonstration in `folder`; `step` is told what is being done.
 
-    `where` is the tape as `ot.open_tape` takes it; None is the default one.
+    where   the tape as `ot.open_tape` takes it; None is the default one
+    fix     trade at a simulated broker, by FIX over TLS
     """
     folder.mkdir(parents=True, exist_ok=True)
     step("open the tape")
-    with open_tape(where) as tape, _venue(step) as address:
-        session = _traded(folder, address, tape, step)
+    with open_tape(where) as tape, _there(step, tape, fix=fix) as there_is:
+        session = _traded(folder, there_is, tape, step)
         step("ask the venue what it has")
-        there = asyncio.run(_asked(address, session.spec.account))
+        there = asyncio.run(_asked(there_is.address, session.spec.account))
+        wire = there_is.wire()
         step("recompute the whole tape from its bytes")
         verdict = tape.verify(progress=False)
         step("make the session again and compare the tapes byte for byte")
@@ -139,14 +187,16 @@ def demo_live(folder: Path, step: Step = lambda _: None, where: str | None = Non
             again=again,
             tape=repr(tape),
             shown=repr(session),
+            wire=wire,
         )
 
 
-def _traded(folder: Path, address: str, tape: Tape, step: Step) -> Session:
+def _traded(folder: Path, there: There, tape: Tape, step: Step) -> Session:
     step("start a strategy in processes of its own")
     session = trade(
         strategy("ema_cross"),
-        venue=("sim", {"address": address}),
+        venue=there.venue,
+        feed=there.venue,
         account=f"DEMO-{uuid4().hex[:6]}",
         limits=starter(CASH),
         subscribe=["GEN000.SIM", "GEN001.SIM"],
@@ -161,13 +211,39 @@ def _traded(folder: Path, address: str, tape: Tape, step: Step) -> Session:
     return session
 
 
+@dataclass(frozen=True)
+class There:
+    """Where the demonstration trades: what `ot.trade` takes, and the venue's own address."""
+
+    venue: tuple[str, dict[str, Any]]
+    address: str
+    wire: Callable[[], Wire | None] = lambda: None
+
+
+@contextmanager
+def _there(step: Step, tape: Tape, *, fix: bool) -> Generator[There]:
+    """Run the simulated venue of the demonstration, over FIX where that is asked for."""
+    if not fix:
+        with _venue(step) as address:
+            yield There(("sim", {"address": address}), address)
+        return
+    from onetape_fix import rehearsal
+
+    step("start the simulated broker: FIX over TLS, certificates of its own")
+    where = tape.url if tape.server is None else str(tape.server.folder)
+    since = time.time_ns()
+    with rehearsal.broker(WORLD, tape=where) as broker:
+        venue = ("fix", dict[str, Any](broker.config))
+        yield There(venue, broker.address, lambda: Wire.of(broker.kept(), tape, since))
+
+
 @contextmanager
 def _venue(step: Step) -> Generator[str]:
     """A simulated venue in a process of its own; its address while it runs."""
     step("start the simulated venue")
     with tempfile.TemporaryDirectory(prefix="onetape-venue-") as made:
         config, socket = Path(made) / "venue.json", Path(made) / "s"
-        config.write_text(json.dumps({"generator": MARKET, "speed": 0, "cash": {"USD": str(CASH)}}))
+        config.write_text(json.dumps(WORLD))
         command = [
             sys.executable,
             "-m",

@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from onetape.errors import SettingsError, TapeError
+from onetape.results.backtest import RUN
 from onetape.results.trace import Trace
+from onetape.tape.words import no_such_stream
 
 if TYPE_CHECKING:
     from onetape.results.tape import Tape
+
+SESSION = "session/"
 
 
 def named(connection: Any, kind: str, key: str | None) -> str | None:
@@ -46,3 +50,26 @@ def own(tape: Tape, what: Any) -> None:
 def shown(origin: Any) -> Trace:
     """Return an origin as a trace, which prints well."""
     return Trace(origin.title, origin.says, tuple(shown(one) for one in origin.rests_on))
+
+
+def stream(known: Sequence[str], named: str | None) -> str:
+    """Return the one of a tape's streams that a name means; see `Tape.stream`."""
+    if named is None:
+        runs = [key for key in known if key.startswith((RUN, SESSION))]
+        if not runs:
+            raise TapeError("no run on this tape: ot.backtest(..., tape=tape) puts one there")
+        return runs[-1]
+    for exact in (named, RUN + named, SESSION + named):
+        if exact in known:
+            return exact
+    found = [key for key in known if key.startswith((named, RUN + named, SESSION + named))]
+    own = (f"{RUN}{named}-", f"{SESSION}{named}-")
+    of_strategy = [key for key in found if key.startswith(own)]
+    if of_strategy:
+        return of_strategy[-1]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        shown = ", ".join(found[:5])
+        raise TapeError(f"{named!r} begins {len(found)} streams ({shown}); say more of it")
+    raise no_such_stream(named, known)

@@ -15,7 +15,7 @@ import msgspec
 
 from onetape.errors import SettingsError
 from onetape.run.folder import Endpoint
-from onetape.run.venues import adapter
+from onetape.run.venues import adapter, simulated
 
 SIM = "sim"
 SECRET = ("password", "passwd", "pwd", "secret", "token", "api_key", "apikey", "private_key",
@@ -30,18 +30,20 @@ def both(
     """Return venue and feed: a simulated venue fills what is paper, on the feed's own quotes."""
     to = endpoint("venue", venue)
     of = endpoint("feed", feed) if feed is not None else to
-    simulated = {"cash": dict(cash), "latency": float(latency)}
+    given = {"cash": dict(cash), "latency": float(latency)}
     if _inside(to) and _inside(of):  # one world has one config, whoever opens it first
-        to = of = Endpoint(SIM, {**simulated, **to.config, **of.config})
+        to = of = Endpoint(SIM, {**given, **to.config, **of.config})
     elif _inside(to):
-        to = Endpoint(SIM, {**simulated, **to.config})
+        to = Endpoint(SIM, {**given, **to.config})
+    if mode == "paper" and to.adapter != SIM and simulated(to.adapter, to.config):
+        return to, of  # what is paper is filled there
     if mode == "paper" and to.adapter != SIM and of.adapter == SIM:
         raise SettingsError(
             f"venue {to.adapter!r} with a simulated feed found in mode paper, which sends no order "
             'to a venue; venue="sim" expected, or mode="live"'
         )
     if mode == "paper" and of.adapter != SIM:
-        own = to.config if to.adapter == SIM else simulated
+        own = to.config if to.adapter == SIM else given
         return Endpoint(SIM, {**own, "paper": True}), of
     return to, of
 

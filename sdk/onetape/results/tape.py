@@ -28,13 +28,11 @@ from onetape.errors import (
     TapeUnavailable,
 )
 from onetape.results import asked_of
-from onetape.results.backtest import RUN
 from onetape.results.text import trimmed
 from onetape.results.trace import Trace
 from onetape.settings import settings
 from onetape.tape.ledger import Entry
 from onetape.tape.postgres import PostgresTape
-from onetape.tape.words import no_such_stream
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,7 +45,6 @@ if TYPE_CHECKING:
     from onetape.tape.embedded import Server
 
 When = int | str | datetime | None
-SESSION = "session/"
 WAIT_S, PAUSE_S = 30.0, 0.05
 _open: dict[tuple[str, int], Tape] = {}
 
@@ -219,6 +216,20 @@ class Tape(PostgresTape):
         }
         return trimmed(frame(self.url, name, **asked, since=since, until=until, stream=stream))
 
+    def wire(
+        self, session: str | None = None, *, since: When = None, until: When = None, **asked: Any
+    ) -> pl.DataFrame:
+        """Return what FIX sessions said and heard, message by message, secrets masked.
+
+        session       as the gateway names it; None: all
+        since, until  half-open on the gateway's clock: ns UTC, text or datetime
+        asked         order (a ClOrdID or OrderID, with all that replaced it), execution, types,
+                      direction ("in", "out"), gateway, limit; see `results.wire`
+        """
+        from onetape.results.wire import wire_frame
+
+        return wire_frame(self, session, since=since, until=until, **asked)
+
     def runs(self) -> pl.DataFrame:
         """Return one row for each run: what, when, how it ended, how much it traded."""
         return self.frame("runs")
@@ -267,26 +278,7 @@ class Tape(PostgresTape):
         None means the latest run, a strategy's name its latest run. Raises TapeError when there
         is none, or more than one.
         """
-        known = self.streams()
-        if named is None:
-            runs = [key for key in known if key.startswith((RUN, SESSION))]
-            if not runs:
-                raise TapeError("no run on this tape: ot.backtest(..., tape=tape) puts one there")
-            return runs[-1]
-        for exact in (named, RUN + named, SESSION + named):
-            if exact in known:
-                return exact
-        found = [key for key in known if key.startswith((named, RUN + named, SESSION + named))]
-        own = (f"{RUN}{named}-", f"{SESSION}{named}-")
-        of_strategy = [key for key in found if key.startswith(own)]
-        if of_strategy:
-            return of_strategy[-1]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            shown = ", ".join(found[:5])
-            raise TapeError(f"{named!r} begins {len(found)} streams ({shown}); say more of it")
-        raise no_such_stream(named, known)
+        return asked_of.stream(self.streams(), named)
 
     def book(self, named: str) -> str:
         """Return the book that a name means: "live", "paper", a book, or a run as `stream` has it.

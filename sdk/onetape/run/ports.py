@@ -199,7 +199,9 @@ class Adapter(Protocol):
     """What the entry point `onetape.venues` names: a module or object with these two.
 
     `config` is plain data (text, numbers, lists, maps), secrets by reference only. An adapter
-    that has no feed, or no venue, raises SettingsError there.
+    that has no feed, or no venue, raises SettingsError there. One that leads to simulated venues
+    has `simulated(config)`, which says whether that config does: such a venue fills what is paper
+    itself. Without it no config does.
     """
 
     def venue(self, config: Mapping[str, object]) -> Venue: ...

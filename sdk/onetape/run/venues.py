@@ -53,6 +53,12 @@ def adapter(name: str) -> Adapter:
     return cast(Adapter, made)
 
 
+def simulated(name: str, config: Mapping[str, object]) -> bool:
+    """Return whether an adapter says that the venue of a config is a simulated one."""
+    asked = getattr(adapter(name), "simulated", None)
+    return callable(asked) and bool(asked(config))
+
+
 def venue(config: Config) -> Venue:
     """Return the venue that a config names; errors as for `adapter`."""
     name, said = _parted(config)

@@ -84,7 +84,7 @@ CREATE VIEW onetape.wire_log AS
 SELECT to_timestamp(w.ts / 1000000000.0) AS at, s.gateway, s.session,
        CASE WHEN w.inbound THEN 'in' ELSE 'out' END AS direction, w.seq, w.copy, w.msg_type,
        w.possdup, w.client_order_id, w.venue_order_id, w.exec_id,
-       replace(encode(w.raw, 'escape'), '\\001', '|') AS text,
+       replace(encode(w.raw, 'escape'), chr(1), '|') AS text,
        w.ts, w.epoch, s.journal, w.position, w.batch
 FROM onetape.wire w JOIN onetape.wire_session s ON s.id = w.session_id;
 """

@@ -1,0 +1,51 @@
+"""How far a session's journal was passed on: the bookmark of a process that may be killed.
+
+What stands behind it was emitted; what comes after it is emitted again, so that nothing is missed
+and some is said twice, which the ports allow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+SAVE_S = 0.2
+
+
+class Mark:
+    """One session's bookmark; `at` is None where there never was one."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self.at: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        if path is not None:
+            with suppress(OSError, ValueError):  # none yet, or torn: then all is told again
+                self.at = int(path.read_text(encoding="ascii"))
+
+    def move(self, position: int) -> None:
+        """Say that everything up to a position was passed on; written shortly after."""
+        if self.at is None or position > self.at:
+            self.at = position
+            if self._timer is None and self._path is not None:
+                self._later()
+
+    def _later(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # nobody to wake us up: then at once
+            self.save()
+        else:
+            self._timer = loop.call_later(SAVE_S, self.save)
+
+    def save(self) -> None:
+        """Write it down."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        if self._path is not None and self.at is not None:
+            with suppress(OSError):  # at worst more is told twice
+                beside = self._path.with_suffix(".mark-new")
+                beside.write_text(str(self.at), encoding="ascii")
+                beside.replace(self._path)
