@@ -1,0 +1,356 @@
+"""A line to a session that a gateway's process holds, over its unix socket.
+
+A line that is lost (the gateway stopped, was killed, or does not turn any more) says so, and comes
+back by itself with a growing wait (0.05 s to 2 s), from the last position that it was told. What
+was handed over under a ref and not answered when it was lost is settled then: it is in the
+journal and is told as `Sent`, or it never left and is told as `Refused`. A listener that raises is
+left: the line is not up any more and hears nothing until it is opened again.
+
+Raises   VenueUnavailable where no gateway answers, VenueError and SettingsError as it says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onetape.errors import OnetapeError, SettingsError, VenueError, VenueUnavailable
+from onetape_fix.gateway.frames import (
+    Alarmed,
+    Answer,
+    Ask,
+    Beat,
+    Caught,
+    Framed,
+    Kept,
+    Open,
+    Opened,
+    Post,
+    State,
+    ToClient,
+    Told,
+    plain,
+)
+from onetape_fix.gateway.limits import NEW
+from onetape_fix.gateway.line import (
+    ALL,
+    Hear,
+    Inbound,
+    LineAlarm,
+    LineState,
+    Live,
+    Refused,
+    Sent,
+)
+from onetape_fix.wire import DATA_TAGS, Body, parse
+
+if TYPE_CHECKING:
+    from onetape_fix.profiles import Profile
+
+TRIES_S = (0.05, 2.0)  # the shortest and the longest wait before the next attempt
+SILENT_S = 10.0  # without a beat: the gateway's process hangs
+ANSWER_S = 30.0
+ONE = 1  # our number for the line: there is one on each connection
+IDS = (11, 262, 320, 571, 117, 584, 710, 909, 568, 923)  # what a request is called by
+TROUBLE: dict[str, type[OnetapeError]] = {
+    "settings": SettingsError,
+    "unavailable": VenueUnavailable,
+    "venue": VenueError,
+}
+_log = logging.getLogger("onetape_fix")
+
+
+class Connection:
+    """One connection to a gateway: questions and answers; `heard` gets everything else."""
+
+    def __init__(self, path: Path | str, heard: Any = None, lost: Any = None) -> None:
+        self._path = str(path)
+        self._heard, self._lost = heard, lost
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._asked = 0
+        self.wire: Framed | None = None
+
+    async def start(self) -> None:
+        """Connect; VenueUnavailable where nobody answers."""
+        loop = asyncio.get_running_loop()
+        try:
+            _, wire = await loop.create_unix_connection(self._made, self._path)
+        except OSError as err:
+            raise VenueUnavailable(
+                f"no gateway answers at {self._path} ({err.strerror or err}); onetape fix start "
+                "CONFIG starts one"
+            ) from err
+        self.wire = wire
+
+    async def ask(self, what: str, args: dict[str, Any], timeout: float = ANSWER_S) -> Any:
+        """Return what the gateway answers."""
+        wire = self.wire
+        if wire is None or not wire.open:
+            raise VenueUnavailable(f"no connection to the gateway at {self._path}")
+        self._asked += 1
+        asked = self._asked
+        waiting = self._waiting[asked] = asyncio.get_running_loop().create_future()
+        try:
+            wire.post(Ask(asked, what, args))
+            return await asyncio.wait_for(waiting, timeout)
+        except TimeoutError:
+            raise VenueUnavailable(f"the gateway did not answer {what} in {timeout:g} s") from None
+        finally:
+            del self._waiting[asked]
+
+    def close(self) -> None:
+        """Hang up."""
+        if self.wire is not None:
+            self.wire.close()
+
+    def _made(self) -> Framed:
+        return Framed(ToClient, self._take, self._gone)
+
+    def _take(self, _: Framed, frame: ToClient) -> None:
+        if not isinstance(frame, Answer):
+            if self._heard is not None:
+                self._heard(frame)
+            return
+        waiting = self._waiting.get(frame.id)
+        if waiting is None or waiting.done():
+            return
+        if frame.trouble:
+            waiting.set_exception(TROUBLE.get(frame.trouble, VenueError)(frame.detail))
+        else:
+            waiting.set_result(frame.result)
+
+    def _gone(self, _: Framed) -> None:
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(VenueUnavailable("the gateway hung up before it answered"))
+        if self._lost is not None:
+            self._lost(self)
+
+
+class RemoteLine:
+    """See `line.Line`; `path` is the gateway's socket."""
+
+    def __init__(self, path: Path | str, name: str) -> None:
+        self.name = name
+        self._path = str(path)
+        self._hear: Hear | None = None
+        self._connection: Connection | None = None
+        self._opened: asyncio.Future[Opened] | None = None
+        self._is: Opened | None = None
+        self._state: State | None = None
+        self._silent = False
+        self._position = ALL
+        self._posted: dict[str, tuple[str, str]] = {}  # ref -> type and id, not answered yet
+        self._unsettled: dict[tuple[str, str], str] = {}  # of a gateway that was lost, to ref
+        self._before: tuple[str, ...] = ()  # the refs that were open then
+        self._data_tags = DATA_TAGS
+        self._beat = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def duties(self) -> frozenset[str]:
+        """See `Line`."""
+        return frozenset(self._known().duties)
+
+    @property
+    def profile(self) -> Profile:
+        """See `Line`."""
+        from onetape_fix.profiles import profile
+
+        return profile(self._known().profile)
+
+    @property
+    def up(self) -> bool:
+        """See `Line`."""
+        return self._state is not None and self._state.up and not self._silent
+
+    async def open(self, heard: Hear, since: int = ALL) -> None:
+        """See `Line`."""
+        await self.close()
+        self._hear, self._position = heard, since
+        try:
+            await self._attach()
+        except OnetapeError:
+            self._hear = None
+            raise
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    def send(self, msg_type: str, body: Body, ref: str = "") -> None:
+        """See `Line`."""
+        wire = None if self._connection is None else self._connection.wire
+        if wire is None or not wire.open or self._state is None or not self.up:
+            detail = self._state.detail if self._state is not None else "no gateway"
+            raise VenueUnavailable(f"{self.name} is not logged on ({detail}); nothing has left")
+        if msg_type in NEW and self._state.disabled:
+            raise VenueError(f"{self._state.disabled}; cancels still leave")
+        if not wire.roomy:
+            raise VenueUnavailable(f"the gateway of {self.name} takes nothing; nothing has left")
+        made = plain(body)
+        if ref:
+            self._posted[ref] = (msg_type, _id(made))
+        wire.post(Post(ONE, msg_type, made, ref))
+
+    async def ask(self, what: str, **args: Any) -> dict[str, Any]:
+        """See `Line`."""
+        if self._connection is None:
+            raise VenueUnavailable(f"the line to {self.name} is not open")
+        return await self._connection.ask(what, {"session": self.name, **args})
+
+    async def close(self) -> None:
+        """See `Line`."""
+        self._hear = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        self._leave()
+        self._posted.clear()
+
+    def _known(self) -> Opened:
+        if self._is is None:
+            raise VenueUnavailable(f"the line to {self.name} was never open; open() it first")
+        return self._is
+
+    # -- the connection
+
+    async def _attach(self) -> None:
+        self._leave()
+        connection = Connection(self._path, self._heard, self._lost)
+        await connection.start()
+        self._connection = connection
+        loop = asyncio.get_running_loop()
+        self._opened, self._beat, self._silent = loop.create_future(), loop.time(), False
+        self._unsettled = {named: ref for ref, named in self._posted.items()}
+        self._before = tuple(self._posted)
+        assert connection.wire is not None
+        connection.wire.post(Open(ONE, self.name, self._position))
+        try:
+            self._is = await asyncio.wait_for(self._opened, ANSWER_S)
+        except TimeoutError:
+            self._leave()
+            raise VenueUnavailable(f"the gateway at {self._path} does not answer") from None
+        if self._is.trouble:
+            self._leave()
+            raise TROUBLE.get(self._is.trouble, VenueError)(self._is.detail)
+        self.name = self._is.name
+        self._data_tags = DATA_TAGS | frozenset(self._is.data_tags)
+
+    def _lost(self, connection: Connection) -> None:
+        """A gateway that dies may also take a connection that it never serves."""
+        if connection is not self._connection:
+            return
+        opened, had, self._state = self._opened, self._state, None
+        if opened is not None and not opened.done():
+            opened.set_exception(VenueUnavailable(f"the gateway at {self._path} hung up"))
+        if had is not None:
+            self._say(LineState(False, "the gateway is gone"))
+
+    def _leave(self) -> None:
+        connection, self._connection = self._connection, None
+        self._state = None
+        if connection is not None:
+            connection.close()
+
+    async def _watch(self) -> None:
+        """Notice that the gateway is gone or silent, and attach again."""
+        loop, wait = asyncio.get_running_loop(), TRIES_S[0]
+        while self._hear is not None:
+            await asyncio.sleep(wait)
+            wire = None if self._connection is None else self._connection.wire
+            if wire is not None and wire.open:
+                wait = TRIES_S[0]
+                self._listen_for_beat(loop.time())
+                continue
+            try:
+                await self._attach()
+            except OnetapeError:
+                wait = min(wait * 2, TRIES_S[1])
+
+    def _listen_for_beat(self, now: float) -> None:
+        silent = now - self._beat > SILENT_S
+        if silent != self._silent and self._state is not None:
+            self._silent = silent
+            detail = f"the gateway has said nothing for {SILENT_S:g} s" if silent else "heard again"
+            self._say(LineState(self.up, detail))
+
+    # -- what is heard
+
+    def _heard(self, frame: ToClient) -> None:
+        self._beat = asyncio.get_running_loop().time()
+        match frame:
+            case Told():
+                self._told(frame)
+            case Kept():
+                self._posted.pop(frame.ref, None)
+                self._say(Refused(frame.ref, frame.msg_type, frame.why))
+            case State():
+                self._state = frame
+                self._say(LineState(frame.up, frame.detail))
+            case Alarmed():
+                self._say(LineAlarm(frame.code, frame.text, frame.detail))
+            case Caught():
+                self._settle()
+                self._say(Live())
+            case Opened():
+                if self._opened is not None and not self._opened.done():
+                    self._opened.set_result(frame)
+            case Beat() | Answer():
+                pass
+
+    def _told(self, told: Told) -> None:
+        self._position = told.position
+        message = parse(told.raw, self._data_tags)
+        if told.way == "in":
+            self._say(Inbound(message, told.position, told.ts, told.replayed))
+            return
+        ref = told.ref
+        if not ref and self._unsettled:
+            named = (message.type, next((v for tag in IDS if (v := message.get(tag))), ""))
+            ref = self._unsettled.pop(named, "")
+        self._posted.pop(ref, None)
+        kind, at, ts = message.type, told.position, told.ts
+        self._say(Sent(kind, told.seq, ref, message, at, ts, told.replayed))
+
+    def _settle(self) -> None:
+        """Say of what was posted to a gateway that is gone, and is not in its journal, so."""
+        before, self._before = self._before, ()
+        self._unsettled = {}
+        for ref in before:
+            msg_type, _ = self._posted.pop(ref, ("", ""))
+            if not msg_type:
+                continue
+            why = "the gateway was lost before it took this; it is not in its journal"
+            self._say(Refused(ref, msg_type, why))
+
+    def _say(self, said: Any) -> None:
+        if self._hear is None:
+            return
+        hear = self._hear
+        try:
+            hear(said)
+        except Exception as err:  # what it has not booked it cannot go on from
+            _log.exception("%s: a listener failed at %s", self.name, type(said).__name__)
+            self._hear = None
+            self._leave()
+            with suppress(Exception):  # it may at least take it that it is left
+                hear(LineState(False, f"this listener failed and is left: {err!r}"))
+
+
+def _id(body: list[Any]) -> str:
+    """Return what a request is called by, "" where it has no name."""
+    named = {tag: value for tag, value in body if tag in IDS}
+    return next((str(named[tag]) for tag in IDS if named.get(tag)), "")
+
+
+async def ask_once(path: Path | str, what: str, timeout: float = ANSWER_S, **args: Any) -> Any:
+    """Connect, ask one thing, hang up; return the answer."""
+    connection = Connection(path)
+    await connection.start()
+    try:
+        return await connection.ask(what, args, timeout)
+    finally:
+        connection.close()

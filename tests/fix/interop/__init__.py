@@ -1,0 +1,1 @@
+"""FIX sessions against other engines, and drills that kill either side."""
