@@ -47,7 +47,8 @@ def rules_of(config: SessionConfig, ways: Profile) -> Rules | None:
         values=checks.empty,
         user_fields=checks.user_defined,
         unknown_fields=checks.unknown_fields,
-        group_order=checks.group_order,
+        # fields that an overlay adds to a group stand behind the others: there is no order to check
+        group_order=checks.group_order and not ways.overlay,
     )
     apps = tuple(path for _, path in config.app_dictionaries[:1])
     single = config.data_dictionary
