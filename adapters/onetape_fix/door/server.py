@@ -25,8 +25,8 @@ from onetape_fix.door import faults
 from onetape_fix.door.counter import Counter
 from onetape_fix.door.line import DoorSession
 from onetape_fix.door.venue import DoorWorld
-from onetape_fix.gateway.building import FIXT, OVERLAYS, profile_of, rules_of
-from onetape_fix.profiles import Profile
+from onetape_fix.gateway.building import FIXT, profile_of, rules_of
+from onetape_fix.profiles import Profile, overlay_of
 from onetape_fix.session import (
     Clock,
     Journal,
@@ -217,8 +217,8 @@ def lookup(sessions: Sequence[DoorSession]) -> Callable[[Message], Connected | N
 def with_own_fields(rules: Rules | None, config: SessionConfig, ways: Profile) -> Rules | None:
     """Return rules whose transport dictionary, too, knows the fields of a profile's overlay: a
     Logon of FIXT.1.1 is checked by that one."""
-    path = OVERLAYS / f"{ways.overlay}.xml"
-    if rules is None or config.begin_string != FIXT or not ways.overlay or not path.exists():
+    path = overlay_of(ways)
+    if rules is None or config.begin_string != FIXT or path is None:
         return rules
     transport = overlaid(path, rules.transport)
     return Rules(transport, rules.application, lenient=rules.lenient, checks=rules.checks)

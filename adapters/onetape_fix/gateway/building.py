@@ -11,19 +11,21 @@ from pathlib import Path
 
 import msgspec
 
-from onetape_fix import profiles
-from onetape_fix.profiles import Profile, profile
+from onetape_fix.profiles import Profile, overlay_of, profile
+from onetape_fix.profiles.model import OVERLAYS as OVERLAYS
 from onetape_fix.session import SessionConfig
 from onetape_fix.spec import LENIENT, Checks, Dictionary, Rules, load, overlaid, shipped
 
 USUAL = {"FIX.4.4": "generic44", "FIX.4.3": "generic44", "FIXT.1.1": "generic50"}
 FIXT, APPLICATION = "FIXT.1.1", "FIX.5.0SP2"
-OVERLAYS = Path(profiles.__file__).parent / "overlays"
 
 
 def profile_of(config: SessionConfig) -> Profile:
-    """Return a session's profile: the one it names, else a generic one of its version."""
-    return profile(config.profile or USUAL.get(config.begin_string, "generic42"))
+    """Return a session's profile: the one it names, else a generic one of its version; with the
+    overlay that the session names."""
+    ways = profile(config.profile or USUAL.get(config.begin_string, "generic42"))
+    overlay = config.extra.get("Overlay")
+    return msgspec.structs.replace(ways, overlay=overlay) if isinstance(overlay, str) else ways
 
 
 def settled(config: SessionConfig, ways: Profile) -> SessionConfig:
@@ -54,7 +56,7 @@ def rules_of(config: SessionConfig, ways: Profile) -> Rules | None:
     single = config.data_dictionary
     transport = config.transport_dictionary
     return _rules(
-        config.begin_string, single, transport, apps, ways.overlay or "", config.lenient, looked_at
+        config.begin_string, single, transport, apps, overlay_of(ways), config.lenient, looked_at
     )
 
 
@@ -64,7 +66,7 @@ def _rules(
     single: Path | None,
     transport: Path | None,
     apps: tuple[Path, ...],
-    overlay: str,
+    overlay: Path | None,
     lenient: bool,
     checks: Checks,
 ) -> Rules:
@@ -77,6 +79,5 @@ def _rules(
     return Rules(below, _with(overlay, above), lenient=types, checks=checks)
 
 
-def _with(overlay: str, base: Dictionary) -> Dictionary:
-    path = OVERLAYS / f"{overlay}.xml"
-    return overlaid(path, base) if overlay and path.exists() else base
+def _with(overlay: Path | None, base: Dictionary) -> Dictionary:
+    return base if overlay is None else overlaid(overlay, base)

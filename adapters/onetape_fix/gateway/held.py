@@ -31,7 +31,7 @@ from onetape_fix.gateway.line import (
 )
 from onetape_fix.gateway.metrics import Meter
 from onetape_fix.gateway.standing import Standings
-from onetape_fix.profiles import Profile, authenticate, verify
+from onetape_fix.profiles import Profile, authenticate, stated, verify
 from onetape_fix.session.application import Alarm, Application, Clock
 from onetape_fix.session.machine import Session
 from onetape_fix.session.settings import GatewayConfig, SessionConfig
@@ -172,6 +172,10 @@ class Held:
         self.dialer: Dialer | None = None
         self.meter = Meter(clock.now())
         self.bucket = Bucket(config.throttle or profile.throttle or 0, clock.monotonic())
+        self.always: dict[str, Body] = {
+            kind: stated(config, [(tag, said) for of, tag, said in profile.always if of == kind])
+            for kind, _, _ in profile.always
+        }
         self.listeners: list[Listener] = []
         self.alarms = 0
         self.logons = 0
@@ -246,7 +250,7 @@ class Held:
             )
         self.sending = (ref, listener)
         try:
-            return self.session.send(msg_type, body)
+            return self.session.send(msg_type, [*body, *self.always.get(msg_type, ())])
         except StoreError as err:
             self.tell_alarm("store", str(err), {})
             raise VenueUnavailable(

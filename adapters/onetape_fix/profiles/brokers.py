@@ -1,6 +1,6 @@
 """The profiles that come with the package. Each like a public venue's, none by its permission.
 
-A profile of your own is one more `Profile` made here or given to `register`; README.md tells how.
+One of your own need not be here: see `own`, and README.md.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 
 from onetape.errors import SettingsError
+from onetape_fix.profiles import own
 from onetape_fix.profiles.model import LETTERS_AND_DIGITS, ORDERS, IdRule, Profile
 
 RECOVERY = frozenset(("AF", "AD"))
@@ -111,13 +112,19 @@ def register(profile: Profile) -> None:
 
 
 def profile(name: str) -> Profile:
-    """Return the profile called `name`; SettingsError with close matches for an unknown one."""
-    try:
+    """Return the profile called `name`, or that it leads to (see `own`); SettingsError with close
+    matches for an unknown one."""
+    if name in _known:
         return _known[name]
-    except KeyError:
-        close = difflib.get_close_matches(name.lower(), _known, 2, 0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(_known)}"
-        raise SettingsError(f"unknown broker profile {name!r}; {hint}") from None
+    if (made := own.found(name)) is not None:
+        register(made)
+        return made
+    there = (*_known, *own.offered())
+    close = difflib.get_close_matches(name.lower(), there, 2, 0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(there)}"
+    raise SettingsError(
+        f"unknown broker profile {name!r}; {hint}; one of your own: Profile=file.py"
+    )
 
 
 def names() -> tuple[str, ...]:

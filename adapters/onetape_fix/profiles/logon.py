@@ -23,33 +23,22 @@ import binascii
 import hashlib
 import hmac
 import os
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from onetape.errors import SettingsError
-from onetape_fix.profiles.model import Profile
+from onetape_fix.profiles.model import Authenticator, Fields, Logon, Profile
 from onetape_fix.session.secrets import Secret
 from onetape_fix.session.settings import SessionConfig
 from onetape_fix.wire.message import Message
 from onetape_fix.wire.times import format_utc
 
 SOH = "\x01"
-Fields = list[tuple[int, str]]
 KEYS = frozenset(("ApiKey", "ApiSecret", "PublicKey", "Passphrase"))
 USERNAME, PASSWORD, RAW_LENGTH, RAW, TEXT = 553, 554, 95, 96, 58
-
-
-class Logon(NamedTuple):
-    """The parts of a Logon that are signed, as they stand on the wire."""
-
-    sender: str
-    target: str
-    seq: str
-    sent: str
 
 
 def authenticate(
@@ -61,7 +50,10 @@ def authenticate(
     nonce   for nonce-sha; made up where none is given
     """
     said = Logon(config.sender, config.target, str(seq), format_utc(now, config.timestamp_digits))
-    match _kind(config, profile):
+    way = _kind(config, profile)
+    if isinstance(way, Authenticator):
+        return [*way.sign(config, said), *stated(config, profile.logon)]
+    match way:
         case "password":
             fields = _credentials(config)
         case "hmac":
@@ -75,7 +67,7 @@ def authenticate(
             fields = [*_raw(raw), (USERNAME, _key(config)), (PASSWORD, proof)]
         case _:
             fields = _credentials(config)
-    return [*fields, *profile.logon]
+    return [*fields, *stated(config, profile.logon)]
 
 
 def verify(config: SessionConfig, profile: Profile, message: Message) -> str:
@@ -83,11 +75,23 @@ def verify(config: SessionConfig, profile: Profile, message: Message) -> str:
 
     An acceptor whose settings name no secret lets everybody in.
     """
-    if config.password is None and config.username is None and not config.extra.keys() & KEYS:
-        return ""
     said = Logon(*(message.get(tag, "") for tag in (49, 56, 34, 52)))
-    check = _CHECKS.get(_kind(config, profile), _check_password)
-    return "" if check(config, profile, message, said) else "the credentials are not accepted"
+    way = _kind(config, profile)
+    if isinstance(way, Authenticator):
+        right = way.check is None or way.check(config, message, said)
+    elif config.password is None and config.username is None and not config.extra.keys() & KEYS:
+        right = True
+    else:
+        right = _CHECKS.get(way, _check_password)(config, profile, message, said)
+    return "" if right else "the credentials are not accepted"
+
+
+def stated(config: SessionConfig, fields: Iterable[tuple[int, str]]) -> Fields:
+    """Return a profile's fields, those that name a key of the session's settings filled in."""
+    return [
+        (tag, _secret(config, value[1:]) if value.startswith("$") else value)
+        for tag, value in fields
+    ]
 
 
 def hmac_text(secret: str, payload: str) -> str:
@@ -171,7 +175,7 @@ def _raw(text: str) -> Fields:
     return [(RAW_LENGTH, str(len(text))), (RAW, text)]
 
 
-def _kind(config: SessionConfig, profile: Profile) -> str:
+def _kind(config: SessionConfig, profile: Profile) -> str | Authenticator:
     told = config.extra.get("Authenticator")
     return told if isinstance(told, str) else profile.authenticator
 

@@ -1,7 +1,7 @@
 """A broker's profile: what its sessions understand and how they differ, as plain data.
 
 A profile holds no secret and no address: those are the session's settings. What data cannot say
-(how a Logon is signed) is named here and done in `logon`.
+is how a Logon is signed: that is named here and done in `logon`, or by an `Authenticator`.
 
 Supported  the message types that may be sent to the broker; what is not in it is never sent, and
            what it would have told is not told (see `tells_of`).
@@ -11,15 +11,43 @@ Resend     "full": a ResendRequest brings what was missed; "gapfill": it is answ
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import msgspec
 
+from onetape.errors import SettingsError
+from onetape_fix.session.settings import SessionConfig
+from onetape_fix.wire.message import Message
+
+Fields = list[tuple[int, str]]
 Dialect = Literal["4.2", "4.4", "5.0"]
 
 ORDERS = frozenset(("D", "F", "G", "H"))
 PRINTABLE = "".join(chr(code) for code in range(33, 127))
 LETTERS_AND_DIGITS = "".join(c for c in PRINTABLE if c.isalnum())
+OVERLAYS = Path(__file__).parent / "overlays"
+
+
+class Logon(NamedTuple):
+    """The parts of a Logon that are signed, as they stand on the wire."""
+
+    sender: str
+    target: str
+    seq: str
+    sent: str
+
+
+class Authenticator(NamedTuple):
+    """A broker's own way to log on.
+
+    sign     returns the fields that prove who we are, in the order to be written
+    check    whether a Logon proves it: what a simulated counterpart asks; None believes everybody
+    """
+
+    sign: Callable[[SessionConfig, Logon], Fields]
+    check: Callable[[SessionConfig, Message, Logon], bool] | None = None
 
 
 class IdRule(msgspec.Struct, frozen=True):
@@ -52,9 +80,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     replace         it knows G; where not, new terms are a cancel and then a new order
     keeps_clordid   a replaced order is called by its first ClOrdID, not by the request's
     throttle        messages a second that it takes, 0 for any
-    logon           fields that its Logon always has; values that begin with "$" name a key of
-                    the session's settings
-    overlay         name of a dictionary of its own fields, merged over the version's
+    authenticator   "none", "password", "hmac", "ed25519", "nonce-sha" (see `logon`), or one's own
+    logon           fields that its Logon always has: tag and value
+    always          fields that its other messages always have: type, tag and value, as in
+                    ("D", 9001, "$Desk"). A value that begins with "$" names a key of the
+                    session's settings (Profile.Desk=...), in `logon` too
+    overlay         a dictionary of its own fields, merged over the version's: the path of an XML
+                    file, or the name of one in the package
+    cancel_on_disconnect   for people: what it did is learned from it after the next logon
     snapshots       market data comes as whole books each time (265=0)
     mass_cancel_by  "account": 35=q can name an account; "session": it takes all of the session
     """
@@ -73,9 +106,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     keeps_clordid: bool = False
     exec_ids_per_day: bool = False
     overlay: str | None = None
-    authenticator: str = "none"
+    authenticator: str | Authenticator = "none"
     signature: int = 96
     logon: tuple[tuple[int, str], ...] = ()
+    always: tuple[tuple[str, int, str], ...] = ()
     reset_on_logon: bool = False
     mass_cancel_by: Literal["account", "session"] = "session"
     snapshots: bool = False
@@ -99,3 +133,17 @@ TOLD_BY = {
 def tells_of(profile: Profile) -> frozenset[str]:
     """Return which questions a venue of this profile can answer, by their names in the ports."""
     return frozenset(what for what, ways in TOLD_BY.items() if ways & profile.supported)
+
+
+def overlay_of(profile: Profile) -> Path | None:
+    """Return the file of a profile's own fields; SettingsError where it is not there."""
+    if not profile.overlay:
+        return None
+    own = profile.overlay.endswith(".xml")
+    path = Path(profile.overlay) if own else OVERLAYS / f"{profile.overlay}.xml"
+    if not path.is_file():
+        raise SettingsError(
+            f"profile {profile.name!r}: there is no overlay {path}; the path of a QuickFIX XML "
+            "file expected"
+        )
+    return path

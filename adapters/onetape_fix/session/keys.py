@@ -53,6 +53,12 @@ def text(value: str, _: Path) -> str:
     return value
 
 
+def profile(value: str, folder: Path) -> str:
+    """A profile's name, or module:NAME, or file.py:NAME; a relative file is taken from `folder`."""
+    file, colon, name = value.partition(":")
+    return f"{path(file, folder)}{colon}{name}" if file.endswith(".py") else value
+
+
 def flag(value: str, _: Path) -> bool:
     """Y or N."""
     if value.upper() not in ("Y", "N", "YES", "NO", "TRUE", "FALSE"):

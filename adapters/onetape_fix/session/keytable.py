@@ -18,6 +18,7 @@ from onetape_fix.session.keys import (
     number,
     path,
     port,
+    profile,
     protocols,
     role,
     secret,
@@ -69,7 +70,7 @@ SESSION = _table(
     ("PersistMessages", "persist", flag),
     ("FileStorePath", "store", path),
     ("Role", "duties", duties),
-    ("Profile", "profile", text),
+    ("Profile", "profile", profile),
     ("ThrottlePerSecond", "throttle", number),
     ("OrderTimeToLive", "order_ttl", age),
     ("Username", "username", secret),
@@ -146,15 +147,11 @@ PROFILE = {
         "ApiSecret",
         "Authenticator",
         "CancelOnDisconnect",
-        "Currency",
-        "Nonce",
-        "NewPassword",
         "Overlay",
         "Passphrase",
         "PrivateKey",
         "PrivateKeyFile",
         "PublicKey",
-        "SymbolMap",
     )
 }
 

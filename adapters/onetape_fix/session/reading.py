@@ -213,7 +213,7 @@ def _keep_extra(made: _Made, line: Line, name: str) -> None:
     referred = line.value.startswith(("env:", "file:", "keyring:"))
     if line.value and (referred or is_secret(name)):
         made.extra[name] = made.read(line, Key(name, "", SESSION["password"].read))
-    elif name.endswith("File") and line.value:
+    elif (name.endswith("File") or name == "Overlay") and line.value:
         made.extra[name] = str(path(line.value, made.file.parent))
     else:
         made.extra[name] = line.value

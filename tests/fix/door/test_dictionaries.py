@@ -15,7 +15,7 @@ from .bench import START, Client, client, config, door, quote, show
 from .test_marketdata import offer, want
 from .test_orders import VERSIONS, resting, run
 
-SHARED = Path(os.environ.get("ONETAPE_SHARED", Path(__file__).parents[4] / "shared"))
+SHARED = Path(os.environ.get("FIX_SHARED", Path(__file__).parents[4] / "shared"))
 PUBLIC = SHARED / "fix" / "dictionaries"
 NAMES = {"4.2": ("FIX42",), "4.4": ("FIX44",), "5.0": ("FIXT11", "FIX50SP2")}
 

@@ -23,7 +23,7 @@ from onetape_fix.spec import Dictionary, Rules, load
 from onetape_fix.wire import HEADER_TAGS, Message, checksum
 
 ROOT = Path(__file__).parents[3]
-SHARED = Path(os.environ.get("ONETAPE_SHARED", ROOT.parent / "shared")) / "fix"
+SHARED = Path(os.environ.get("FIX_SHARED", ROOT.parent / "shared")) / "fix"
 LINE = re.compile(rb"([IEie])(?:(\d),)?(.*)", re.DOTALL)
 TIME = re.compile(rb"<TIME([+-]\d+)?>")
 STAMP = re.compile(r"\d{8}-\d\d:\d\d:\d\d(\.\d{3,9})?")

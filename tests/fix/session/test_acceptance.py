@@ -22,7 +22,7 @@ WAITING = (
 FAST = 4.0  # times
 
 pytestmark = pytest.mark.skipif(
-    not NAMES, reason=f"no acceptance scripts at {FOLDER}; ONETAPE_SHARED may say where they are"
+    not NAMES, reason=f"no acceptance scripts at {FOLDER}; FIX_SHARED may say where they are"
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 from onetape_fix.spec import Dictionary, load, shipped
 
 ROOT = Path(__file__).parents[3]
-SHARED = Path(os.environ.get("ONETAPE_SHARED", ROOT.parent / "shared")) / "fix"
+SHARED = Path(os.environ.get("FIX_SHARED", ROOT.parent / "shared")) / "fix"
 PUBLIC = {
     "FIX.4.2": "FIX42.xml",
     "FIX.4.4": "FIX44.xml",
