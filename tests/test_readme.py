@@ -39,7 +39,7 @@ def test_every_command_in_the_readme_has_help(capsys: pytest.CaptureFixture[str]
     known = {command for command, _ in named}
     assert known >= {"demo", "ingest", "catalog", "backtest", "rerun", "trace", "bench", "live"}
     for command, what in named:
-        words = [command, what] if command in ("live", "limits") else [command]
+        words = [command, what] if command in ("live", "limits", "fix") else [command]
         with pytest.raises(SystemExit) as stopped:
             main([*words, "--help"])
         assert stopped.value.code == 0

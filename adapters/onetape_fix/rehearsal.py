@@ -242,6 +242,8 @@ def _write(
             "ClientCertificateFile": str(shown.client.certificate),
             "ClientCertificateKeyFile": str(shown.client.key),
         }
+    if tape not in ("", "own") and "://" not in tape and not tape.startswith("env:"):
+        tape = str(Path(tape).expanduser().absolute())  # ours, wherever the gateway is started
     gateway = {"Name": "rehearsal", "Socket": str(made.gateway), **({"Tape": tape} if tape else {})}
     _config(place / "sim.cfg", DEFAULT=common | theirs, SESSION={})
     _config(place / "broker.cfg", GATEWAY=gateway, DEFAULT=common | ours, SESSION={})

@@ -228,7 +228,7 @@ class Tape(PostgresTape):
         """
         from onetape.results.wire import wire_frame
 
-        return wire_frame(self, session, since=since, until=until, **asked)
+        return trimmed(wire_frame(self, session, since=since, until=until, **asked))
 
     def runs(self) -> pl.DataFrame:
         """Return one row for each run: what, when, how it ended, how much it traded."""
