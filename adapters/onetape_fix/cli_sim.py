@@ -1,6 +1,7 @@
 """The command `onetape sim`: a simulated venue behind FIX, and what it shall do wrong.
 
     onetape sim --fix door.cfg --world world.json --socket /tmp/sim.sock
+    onetape sim --mirror broker.cfg                 the other side of your own session file
     onetape sim fault garble count=2 session=CLIENT1 --socket /tmp/sim.sock
 
 It says where it listens and runs until SIGTERM or Ctrl-C; then everybody is logged out. The socket
@@ -35,6 +36,9 @@ def add(commands: Any, command: Any) -> None:
 def _fill(parser: argparse.ArgumentParser, command: Any) -> None:
     parser.add_argument(
         "--fix", type=Path, metavar="FILE", help="a .cfg file with ConnectionType=acceptor"
+    )
+    parser.add_argument(
+        "--mirror", type=Path, metavar="FILE", help="your own .cfg: be what its sessions dial"
     )
     parser.add_argument(
         "--world", type=Path, metavar="FILE", help="what is traded: JSON (default: an example)"
@@ -79,23 +83,26 @@ def _command(commands: Any, name: str, act: Any, says: str) -> argparse.Argument
 
 
 def _serve(args: argparse.Namespace) -> int:
-    if args.fix is None:
+    if (args.fix is None) == (args.mirror is None):
         raise SettingsError(
-            f"no --fix found; say which sessions to accept, as onetape sim --fix "
-            f"{EXAMPLES / 'example_sim.cfg'}"
+            "one of --fix and --mirror expected; say which sessions to accept, as "
+            f"onetape sim --fix {EXAMPLES / 'example_sim.cfg'}, or whose other side to be, as "
+            "onetape sim --mirror broker.cfg"
         )
     return asyncio.run(_served(args))
 
 
 async def _served(args: argparse.Namespace) -> int:
+    from onetape_fix.door.mirror import mirrored
     from onetape_fix.door.server import opened
 
+    sessions = args.fix if args.mirror is None else mirrored(args.mirror)
     world = world_in(args.world or EXAMPLES / "example_world.json")
     stop = asyncio.Event()
     ended: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _end, stop, ended, number)
-    async with opened(args.fix, world, args.socket) as door:
+    async with opened(sessions, world, args.socket) as door:
         _say(door, args)
         await stop.wait()
     return STOPPED if ended == [signal.SIGINT] else DONE
