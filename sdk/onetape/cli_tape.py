@@ -117,8 +117,10 @@ def _trace(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> int:
     with _tape(args) as tape:
         verdict = tape.verify(args.anchors, progress=False if args.json else None)
+        wires = tape.verify_wire()
+    ok = verdict.ok and all(wires)
     data = {
-        "ok": verdict.ok,
+        "ok": ok,
         "events": verdict.events,
         "batches": verdict.batches,
         "chain": verdict.chain,
@@ -127,9 +129,10 @@ def _verify(args: argparse.Namespace) -> int:
             {"batch": one.batch, "seq": one.seq, "what": one.what} for one in verdict.findings
         ],
         "seconds": round(verdict.seconds, 3),
+        "wire": [one._asdict() | {"ok": one.ok} for one in wires],
     }
-    _say(args, data, repr(verdict))
-    return DONE if verdict.ok else TOUCHED
+    _say(args, data, "\n".join((repr(verdict), *map(str, wires))))
+    return DONE if ok else TOUCHED
 
 
 def _anchor(args: argparse.Namespace) -> int:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from onetape.cli import main
 from onetape.errors import SettingsError, TapeError
+from onetape.results.tape import open_tape
 from onetape.results.wire import sessions_frame, shown, wire_frame
 from onetape.tape.postgres import PostgresTape
+from onetape.tape.server import connect
 from onetape.tape.wirelog import WireLog, WireRow
 
 T0 = 1_782_900_000 * 10**9  # 2026-07-01 10:00 UTC
@@ -96,3 +101,23 @@ def test_sessions_are_counted_each_way(tape: PostgresTape) -> None:
 
 def test_text_that_cannot_be_shown_is_written_out() -> None:
     assert shown(b"58=gr\xc3\xbc\xdf \x00\x1b[31m\x01") == r"58=grü\xdf \x00\x1b[31m|"
+
+
+def test_a_touched_message_is_named_by_the_tape_and_by_the_command(
+    database: str, pg_server: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = WireLog.open(database)
+    log.append(STORY)
+    log.close()
+    with open_tape(database) as tape:
+        assert [one.rows for one in tape.verify_wire()] == [len(STORY)]
+        assert all(tape.verify_wire())
+        assert main(["verify", "--tape", database]) == 0
+        assert "9 messages in 1 batches, as written" in capsys.readouterr().out
+        with connect(database) as connection:
+            connection.execute("ALTER TABLE onetape.wire DISABLE TRIGGER ALL")
+            touched = "UPDATE onetape.wire SET raw = raw || 'x' WHERE seq = 5"
+            assert connection.execute(touched).rowcount == 1
+        assert not any(tape.verify_wire())
+    assert main(["verify", "--tape", database, "--json"]) == 4
+    assert not json.loads(capsys.readouterr().out)["ok"]

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from onetape.results.replay import Replay
     from onetape.results.run import Run
     from onetape.tape.embedded import Server
+    from onetape.tape.wirelog import WireVerdict
 
 When = int | str | datetime | None
 WAIT_S, PAUSE_S = 30.0, 0.05
@@ -229,6 +230,15 @@ class Tape(PostgresTape):
         from onetape.results.wire import wire_frame
 
         return trimmed(wire_frame(self, session, since=since, until=until, **asked))
+
+    def verify_wire(self) -> list[WireVerdict]:
+        """Compute the chains of all kept FIX messages again, a verdict for each gateway.
+
+        `verify` covers the events, the seals of these chains among them; this covers the messages.
+        """
+        from onetape.results.wire import verify_wire
+
+        return verify_wire(self)
 
     def runs(self) -> pl.DataFrame:
         """Return one row for each run: what, when, how it ended, how much it traded."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from onetape.books.projected import When, nanoseconds
 from onetape.errors import SettingsError
-from onetape.tape.wirelog import WireLog, WireRow
+from onetape.tape.wirelog import WireLog, WireRow, WireVerdict
 
 if TYPE_CHECKING:
     import polars as pl
@@ -151,6 +151,15 @@ def _exact(text: str | None) -> Decimal | None:
     if not value.is_finite() or abs(value) >= 10**18:
         return None
     return value.quantize(TINY, context=WIDE)
+
+
+def verify_wire(tape: PostgresTape) -> list[WireVerdict]:
+    """Compute the chain of each gateway's messages again, and compare it with the tape's seals."""
+    log = WireLog.open(tape.url)
+    try:
+        return log.verify()
+    finally:
+        log.close()
 
 
 def sessions_frame(tape: PostgresTape) -> pl.DataFrame:

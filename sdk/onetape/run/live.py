@@ -131,7 +131,7 @@ class _Process:
             await trader.begin()
             await trader.ended.wait()
         except Exception as err:
-            again = self.attempt > 1 and isinstance(err, AWAY)
+            again = telling.again = self.attempt > 1 and isinstance(err, AWAY)
             _log.error("%s", "".join(traceback.format_exception(err)))
             trader.error = f"{type(err).__name__}: {err}"
         if trader.opened:

@@ -26,6 +26,7 @@ class Telling:
 
     def __init__(self, trader: Trader, folder: Path, attempt: int) -> None:
         self._trader, self._folder, self._attempt = trader, folder, attempt
+        self.again = False  # it ends and is tried again: to whoever looks it is still starting
 
     async def run(self) -> None:
         """Tell, again and again: the heartbeat is that this loop turns."""
@@ -57,7 +58,7 @@ class Telling:
         return Status(
             session=trader.spec.session,
             pid=os.getpid(),
-            state=trader.state,
+            state="starting" if self.again else trader.state,
             ts=now,
             heartbeat=now,
             detail=trader.detail,
