@@ -1,4 +1,4 @@
-"""The venue's words and the wire's: sides, order types, times in force, states.
+"""The venue's words and the wire's: what `trade.words` has, and what only a venue says.
 
 Where FIX has no word of its own for something of ours, the nearest is taken and the reader can
 still tell: a reduce-only order is 18=E ("do not increase"), post-only 18=6.
@@ -6,33 +6,23 @@ still tell: a reduce-only order is 18=E ("do not increase"), post-only 18=6.
 
 from __future__ import annotations
 
-from onetape.run.ports import Side
+from onetape_fix.trade.words import (
+    CLOSED,
+    FORCE_OF,
+    FORCES,
+    LIQUIDITY,
+    POST_ONLY,
+    REDUCE_ONLY,
+    SIDE_OF,
+    SIDES,
+    TYPE_OF,
+    TYPES,
+)
 
-SIDES: dict[str, Side] = {"1": "BUY", "2": "SELL", "3": "BUY", "4": "SELL", "5": "SELL"}
-SIDE_OF: dict[str, str] = {"BUY": "1", "SELL": "2"}
-
-TYPES = {
-    "1": "MARKET",
-    "2": "LIMIT",
-    "3": "STOP_MARKET",
-    "4": "STOP_LIMIT",
-    "J": "MARKET_IF_TOUCHED",
-    "K": "LIMIT_IF_TOUCHED",
-}
-TYPE_OF = {name: letter for letter, name in TYPES.items()}
-
-FORCES = {
-    "0": "DAY",
-    "1": "GTC",
-    "2": "AT_THE_OPEN",
-    "3": "IOC",
-    "4": "FOK",
-    "6": "GTD",
-    "7": "AT_THE_CLOSE",
-}
-FORCE_OF = {name: letter for letter, name in FORCES.items()}
-
-POST_ONLY, REDUCE_ONLY = "6", "E"
+__all__ = [
+    "CLOSED", "EXEC_OF", "FORCES", "FORCE_OF", "LIQUIDITY_OF", "POST_ONLY", "REDUCE_ONLY", "SIDES",
+    "SIDE_OF", "STATUS_OF", "TYPES", "TYPE_OF", "UNKNOWN", "WAITING",
+]  # fmt: skip
 
 # 39 by the state of `ports.OrderStatus`; a triggered order is a new one that works (636=Y)
 STATUS_OF = {
@@ -47,10 +37,9 @@ STATUS_OF = {
     "EXPIRED": "C",
     "PENDING_UPDATE": "E",
 }
-CLOSED = frozenset(("FILLED", "CANCELED", "REJECTED", "EXPIRED"))
 WAITING = frozenset(("STOP_LIMIT", "LIMIT_IF_TOUCHED", "STOP_MARKET", "MARKET_IF_TOUCHED"))
 
-LIQUIDITY_OF = {"MAKER": "1", "TAKER": "2"}
+LIQUIDITY_OF = {name: number for number, name in LIQUIDITY.items()}
 
 # 150 by what is told; a fill is F, but 1 or 2 before FIX 4.3
 EXEC_OF = {

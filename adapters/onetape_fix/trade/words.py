@@ -6,7 +6,11 @@ from decimal import Decimal, InvalidOperation
 
 from onetape.run.ports import Side
 
-SIDES: dict[str, Side] = {"1": "BUY", "2": "SELL", "3": "BUY", "4": "SELL", "5": "SELL"}
+# "minus", "plus", short and short exempt are sides of their own there
+SIDES: dict[str, Side] = {
+    **{"1": "BUY", "3": "BUY"},
+    **{"2": "SELL", "4": "SELL", "5": "SELL", "6": "SELL"},
+}
 SIDE_OF: dict[str, str] = {"BUY": "1", "SELL": "2"}
 
 TYPES = {
