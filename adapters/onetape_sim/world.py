@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from onetape.errors import SettingsError, VenueError, VenueUnavailable
 from onetape.run.ports import (
@@ -200,13 +201,19 @@ class World:
             return 0
         out, ledger.out = ledger.out, []
         for account, report in out:
+            give = self.giver(account, report)
             delay, heard = self.filter.passed(report)
             for each in heard:
                 if delay:
-                    self.later(delay / NS, lambda a=account, r=each: self._deliver(a, r))
+                    self.later(delay / NS, partial(give, each))
                 else:
-                    self._deliver(account, each)
+                    give(each)
         return len(out)
+
+    def giver(self, account: str, report: AnyReport) -> Callable[[AnyReport], None]:
+        """Return what hands a report of the core on, in the form in which it is heard."""
+        del report
+        return partial(self._deliver, account)
 
     def _deliver(self, account: str, report: AnyReport) -> None:
         for door in list(self._doors):

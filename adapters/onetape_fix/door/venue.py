@@ -33,7 +33,7 @@ from onetape_sim.faults import NAMES as WORLD_FAULTS
 from onetape_sim.faults import Disconnect, Fault, Halt, Silence
 from onetape_sim.ledger import Ledger
 from onetape_sim.orders import Order
-from onetape_sim.world import NS, Command, World
+from onetape_sim.world import Command, World
 
 
 class DoorWorld(World):
@@ -65,26 +65,9 @@ class DoorWorld(World):
             self.settle()
         self.hurry()
 
-    def flush(self) -> int:
+    def giver(self, account: str, report: AnyReport) -> Callable[[AnyReport], None]:
         """See World: the door hears of everything first, faults change what is told."""
-        ledger = self.core.ledger
-        if self.journal is not None:
-            self.journal.keep(ledger)
-        ledger.moved.clear()
-        ledger.made.clear()
-        if not ledger.out:
-            return 0
-        out, ledger.out = ledger.out, []
-        for account, report in out:
-            told = self.heard(report)
-            delay, heard = self.filter.passed(report)
-            for each in heard:
-                give = partial(self._give, account, each, told)
-                if delay:
-                    self.later(delay / NS, give)
-                else:
-                    give()
-        return len(out)
+        return partial(self._give, account, self.heard(report))
 
     def heard(self, report: AnyReport) -> Told | None:
         """Return what a report tells; an order that came by another way is taken in."""
@@ -96,7 +79,7 @@ class DoorWorld(World):
             self.desk.foreign(order.new)
         return self.desk.heard(report)
 
-    def _give(self, account: str, report: AnyReport, told: Told | None) -> None:
+    def _give(self, account: str, told: Told | None, report: AnyReport) -> None:
         self._deliver(account, report)
         if told is not None:
             self.reports += 1
