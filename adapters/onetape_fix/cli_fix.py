@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE = 0, 1, 2
 ALL = "all"
-SAYS = "hold FIX sessions: start, stop, status, log, check, logon, logout, ..."
+SAYS = "hold FIX sessions, show how they are, and do what operators do with them"
 ACTIONS = {
     "logon": "connect a session and log on",
     "logout": "log a session out; it stays out until logon",
@@ -50,7 +50,7 @@ def _fill(what: Any, command: Any) -> None:
     status.add_argument("session", nargs="?", default="", help="one session, with all details")
     _log_arguments(_of_gateway(command(what, "log", _log, "show a session's messages in words")))
     check = command(what, "check", _check, "read a config and show what it says; nothing is opened")
-    check.add_argument("config", type=Path)
+    check.add_argument("config", type=Path, help="a .cfg file")
     for name, says in ACTIONS.items():
         parser = _of_gateway(command(what, name, _act, says))
         parser.set_defaults(action=name)
@@ -61,7 +61,7 @@ def _fill(what: Any, command: Any) -> None:
             parser.add_argument("--in", dest="next_in", type=int, help="the next number expected")
             parser.add_argument("--out", dest="next_out", type=int, help="the next number sent")
         elif name == "resend":
-            parser.add_argument("--begin", type=int, default=1)
+            parser.add_argument("--begin", type=int, default=1, help="the first number (1)")
             parser.add_argument("--end", type=int, default=0, help="0: up to the last one")
         elif name == "mass-cancel":
             parser.add_argument("--account", default="", help="only of this account")
@@ -78,7 +78,7 @@ def _log_arguments(log: argparse.ArgumentParser) -> None:
     log.add_argument("--type", action="append", default=[], metavar="35", help="as D or 8")
     log.add_argument("--order", default="", metavar="ID", help="a ClOrdID, OrderID or ExecID")
     log.add_argument("--since", default="", metavar="TIME", help="ISO, UTC where it has no zone")
-    log.add_argument("--until", default="", metavar="TIME")
+    log.add_argument("--until", default="", metavar="TIME", help="up to before it")
     log.add_argument("--admin", action="store_true", help="heartbeats and the like, too")
     log.add_argument("-n", "--lines", type=int, default=40, help="from the end; 0 shows all")
 

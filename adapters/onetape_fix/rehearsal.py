@@ -34,6 +34,7 @@ from onetape_sim.client import Venue
 
 START_S, END_S, LOOK_S = 30.0, 15.0, 0.02
 LINES = 12  # of the broker's log that are shown where it did not start
+Keys = dict[str, str]
 VERSIONS = {"FIX.4.2": "", "FIX.4.4": "", "FIX.5.0SP2": "FIX.5.0SP2"}
 
 
@@ -46,10 +47,13 @@ class Broker:
 
     def __init__(self, folder: Path, port: int, end: ExitStack) -> None:
         self._end = end
+        self._running: subprocess.Popen[bytes] | None = None
         self.folder, self.port = folder, port
         self.address = f"unix:{folder / 's'}"
         self.gateway = folder / "g"
-        self.config = {"config": str(folder / "broker.cfg"), "session": "rehearsal"}
+        self.config: dict[str, object] = {
+            "config": str(folder / "broker.cfg"), "session": "rehearsal",
+        }  # fmt: skip
 
     def __enter__(self) -> Broker:
         return self
@@ -63,6 +67,40 @@ class Broker:
     def close(self) -> None:
         """End the gateway of our side, then the broker; once is enough."""
         self._end.close()
+
+    def start(self) -> None:
+        """Start the broker's process; return once it takes connections.
+
+        With a `journal` in its world it goes on where it was when it ended, or was killed.
+        """
+        if self._running is not None:
+            return
+        log = self.folder / "broker.log"
+        command = [sys.executable, "-m", "onetape_fix", "sim"]
+        command += ["--fix", str(self.folder / "sim.cfg")]
+        command += ["--world", str(self.folder / "world.json"), "--socket", str(self.folder / "s")]
+        with log.open("ab") as said:
+            running = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
+        self._running = running
+        _wait(running, self, log)
+
+    def kill(self) -> None:
+        """End the broker's process by SIGKILL: nothing is said and nothing is written any more."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.kill()
+            running.wait()
+
+    def restart(self) -> None:
+        """Kill the broker and start it again."""
+        self.kill()
+        self.start()
+
+    def stop(self) -> None:
+        """End the broker's process in good order: everybody is logged out."""
+        running, self._running = self._running, None
+        if running is not None:
+            _stop(running)
 
     def fault(self, name: str, **args: object) -> None:
         """Begin a fault of the broker or of its session; see the READMEs for their names."""
@@ -122,6 +160,7 @@ def broker(
     tls: bool = True,
     tape: str = "",
     folder: Path | str | None = None,
+    copy: bool = False,
 ) -> Broker:
     """Start a simulated broker, and return it once it takes connections.
 
@@ -130,22 +169,24 @@ def broker(
     tape     where the gateway keeps every raw message: a server's URL, a folder of our own server,
              "own" for the default one; "": the journal alone
     folder   where configs, certificates and journals go; None: a folder that is removed afterwards
+    copy     a drop copy session "copy" beside the order session; `config` names it
     """
     if version not in VERSIONS:
         raise SettingsError(f"version {version!r} found; one of {', '.join(VERSIONS)} expected")
-    with ExitStack() as end:
+    end = ExitStack()
+    try:
         place = end.enter_context(_folder(folder))
-        made = Broker(place, _free_port(), ExitStack())
-        _write(made, world, version, profile, tls, tape)
-        log = place / "broker.log"
-        command = [sys.executable, "-m", "onetape_fix", "sim", "--fix", str(place / "sim.cfg")]
-        command += ["--world", str(place / "world.json"), "--socket", str(place / "s")]
-        with log.open("ab") as said:
-            running = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
-        end.callback(_stop, running)
+        made = Broker(place, _free_port(), end)
+        (place / "world.json").write_text(json.dumps(dict(world), default=str))
+        sides = _sides(place, made.port, version, profile, tls)
+        _write(made, tape, *sides, copy)
+        end.callback(made.stop)
         end.callback(process.stop, made.gateway)
-        _wait(running, made, log)
-        return Broker(place, made.port, end.pop_all())  # it ends what was started
+        made.start()
+    except BaseException:
+        end.close()
+        raise
+    return made
 
 
 def _stop(running: subprocess.Popen[bytes]) -> None:
@@ -197,11 +238,24 @@ def _wait(running: subprocess.Popen[bytes], made: Broker, log: Path) -> None:
 # -- its files
 
 
-def _write(
-    made: Broker, world: Mapping[str, object], version: str, profile: str, tls: bool, tape: str
-) -> None:
+def _write(made: Broker, tape: str, theirs: Keys, ours: Keys, copy: bool) -> None:
     place = made.folder
-    (place / "world.json").write_text(json.dumps(dict(world), default=str))
+    if tape not in ("", "own") and "://" not in tape and not tape.startswith("env:"):
+        tape = str(Path(tape).expanduser().absolute())  # ours, wherever the gateway is started
+    held = {"Name": "rehearsal", "Socket": str(made.gateway), **({"Tape": tape} if tape else {})}
+    first: list[tuple[str, Keys]] = [("SESSION", {})]
+    second = list(first)
+    if copy:
+        beside = {"SessionName": "copy", "Role": "dropcopy"}
+        first.append(("SESSION", beside | {"TargetCompID": "COPY"}))
+        second.append(("SESSION", beside | {"SenderCompID": "COPY"}))
+        made.config["dropcopy"] = ["copy"]
+    _config(place / "sim.cfg", [("DEFAULT", theirs), *first])
+    _config(place / "broker.cfg", [("GATEWAY", held), ("DEFAULT", ours), *second])
+
+
+def _sides(place: Path, port: int, version: str, profile: str, tls: bool) -> tuple[Keys, Keys]:
+    """Return the keys of the broker's side and of ours."""
     application = VERSIONS[version]
     common = {
         "BeginString": "FIXT.1.1" if application else version,
@@ -218,7 +272,7 @@ def _write(
         "SenderCompID": "SIM",
         "TargetCompID": "ONETAPE",
         "SocketAcceptHost": "127.0.0.1",
-        "SocketAcceptPort": str(made.port),
+        "SocketAcceptPort": str(port),
         "FileStorePath": "there",
     }
     ours = {
@@ -226,7 +280,7 @@ def _write(
         "SenderCompID": "ONETAPE",
         "TargetCompID": "SIM",
         "SocketConnectHost": "127.0.0.1",
-        "SocketConnectPort": str(made.port),
+        "SocketConnectPort": str(port),
         "ReconnectInterval": "1",
         "FileStorePath": "here",
     }
@@ -242,15 +296,11 @@ def _write(
             "ClientCertificateFile": str(shown.client.certificate),
             "ClientCertificateKeyFile": str(shown.client.key),
         }
-    if tape not in ("", "own") and "://" not in tape and not tape.startswith("env:"):
-        tape = str(Path(tape).expanduser().absolute())  # ours, wherever the gateway is started
-    gateway = {"Name": "rehearsal", "Socket": str(made.gateway), **({"Tape": tape} if tape else {})}
-    _config(place / "sim.cfg", DEFAULT=common | theirs, SESSION={})
-    _config(place / "broker.cfg", GATEWAY=gateway, DEFAULT=common | ours, SESSION={})
+    return common | theirs, common | ours
 
 
-def _config(path: Path, **sections: Mapping[str, str]) -> None:
+def _config(path: Path, sections: list[tuple[str, Keys]]) -> None:
     lines: list[str] = []
-    for name, keys in sections.items():
+    for name, keys in sections:
         lines += [f"[{name}]", *(f"{key}={value}" for key, value in keys.items())]
     path.write_text("\n".join(lines) + "\n")

@@ -54,7 +54,8 @@ class Stream(NamedTuple):
 
 
 class MarketData:
-    """See the module. `begun`: the feed begins with the first subscription, unless it is ours."""
+    """See the module. `begun`: the feed begins with the first subscription; ours only where the
+    market runs on the wall, and what passes until all have subscribed would be missing."""
 
     def __init__(self, seat: Seat) -> None:
         self.seat = seat
@@ -117,8 +118,14 @@ class MarketData:
             self._subscribe(stream)
         if self._said == before:
             self._snapshots(stream)
-        if action == SUBSCRIBE and not self.seat.dialect.own and not self.feed.begun:
+        if action == SUBSCRIBE and not self.feed.begun and not self._waits():
             self.begin()
+
+    def _waits(self) -> bool:
+        """Tell whether the market waits for the word (UB) that all subscriptions are there."""
+        world = self.seat.world
+        on_the_wall = world.config.clock == "wall" and not world.player.stepped
+        return self.seat.dialect.own and not on_the_wall
 
     def _stream(self, message: Message, name: str) -> Stream:
         if message.get(264, "1") not in ("0", "1"):

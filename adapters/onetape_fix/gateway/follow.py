@@ -4,7 +4,9 @@ While a listener keeps up, it is handed each record as it is made. Once it has n
 handed nothing more; when there is room again it reads on in the journal where it stood, in small
 pieces, so that the loop is never held up and nothing piles up in memory, however long it slept.
 
-Only application messages and session rejects are told; the rest is the session's own business.
+Only application messages and session rejects are told; the rest is the session's own business. Of
+the history, market data is left out: nobody acts on a price of yesterday, and a kill would wait
+for a day of them to pass.
 Units    positions of the journal; `ts` in ns UTC.
 """
 
@@ -13,7 +15,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from onetape.errors import OnetapeError
 
@@ -22,13 +26,15 @@ if TYPE_CHECKING:
     from onetape_fix.wire import Message
 
 OWN = frozenset(("0", "1", "2", "4", "5", "A"))  # of the session; 3 tells of an order
+GREETING = "UI"  # of our own simulated venue, once at a logon: it holds however old it is
+PASSING = frozenset(("W", "X", "UX", "UH"))  # market data, and what paces it
 # what came a second time is told, too: whether it was acted on then is not in the journal
 TOLD = {"in": "in", "in_copy": "in", "out": "out"}
 PIECE_S = 0.004  # of history at a time: 28 sessions may catch up at once
 LOOK_EVERY = 16  # records between two looks at the clock
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True):
     """A recorded message on its way to a listener; `message` where somebody has read it."""
 
     way: str
@@ -146,9 +152,12 @@ class Listener:
 
     def _tell(self, record: Record) -> None:
         way = TOLD.get(record.kind)
-        if way is None or record.ts < self._low or type_of(record.raw) in OWN:
+        if way is None:
             return
-        replayed = record.position <= self._from
+        kind, replayed = type_of(record.raw), record.position <= self._from
+        old = record.ts < self._low and kind != GREETING
+        if old or kind in OWN or (replayed and kind in PASSING):
+            return
         self.ear.tell(Item(way, record.raw, record.seq, record.position, record.ts, replayed))
 
     def _caught_up(self) -> None:

@@ -15,6 +15,8 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, override
 
+from msgspec.structs import replace
+
 from onetape.errors import VenueError, VenueUnavailable
 from onetape_fix.gateway.bucket import Bucket
 from onetape_fix.gateway.follow import OWN, Ear, Item, Listener
@@ -124,20 +126,21 @@ class Hooks(Application):
 
     @override
     def on_recorded(self, session: Session, message: Message, position: int) -> None:
-        now = self._held.clock.now()
-        self._held.meter.heard(message, now)
+        held = self._held
+        now = held.clock.now()
+        held.meter.heard(message, now)
         if message.type not in OWN:
-            item = Item("in", message.raw, message.seq, position, now, message=message)
-            self._held.tell(item)
+            held.tell(Item("in", message.raw, message.seq, position, now, message=message))
 
     @override
     def on_sent(self, session: Session, msg_type: str, seq: int, raw: bytes, position: int) -> None:
         if msg_type in OWN:
             return
-        now = self._held.clock.now()
-        self._held.meter.sent(msg_type, raw, now)
-        ref, by = self._held.sending
-        self._held.tell(Item("out", raw, seq, position, now, ref=ref), by)
+        held = self._held
+        now = held.clock.now()
+        held.meter.sent(msg_type, raw, now)
+        ref, by = held.sending
+        held.tell(Item("out", raw, seq, position, now, False, ref), by)
 
     @override
     def on_alarm(self, session: Session, alarm: Alarm) -> None:
@@ -297,9 +300,9 @@ class Held:
         try:
             while self._told:
                 item, by = self._told.popleft()
-                others = item._replace(ref="") if item.ref else item
                 for listener in list(self.listeners):
-                    if not listener.offer(item if listener is by else others):
+                    theirs = item if listener is by or not item.ref else replace(item, ref="")
+                    if not listener.offer(theirs):
                         self.slowed += 1
         finally:
             self._telling = False

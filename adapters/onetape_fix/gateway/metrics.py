@@ -51,22 +51,24 @@ class Delays:
 class Rate:
     """Events per second over the last ten seconds."""
 
-    __slots__ = ("_cells", "_since")
+    __slots__ = ("_cells", "_count", "_second", "_since")
 
     def __init__(self, now: int) -> None:
         self._cells: deque[tuple[int, int]] = deque(maxlen=WINDOW_S + 1)
-        self._since = now // NS
+        self._since = self._second = now // NS
+        self._count = 0  # in the present second
 
     def add(self, now: int) -> None:
         second = now // NS
-        if self._cells and self._cells[-1][0] == second:
-            self._cells[-1] = (second, self._cells[-1][1] + 1)
-        else:
-            self._cells.append((second, 1))
+        if second != self._second:
+            self._cells.append((self._second, self._count))
+            self._second, self._count = second, 0
+        self._count += 1
 
     def told(self, now: int) -> float:
         second = now // NS
-        counted = sum(n for at, n in self._cells if second - WINDOW_S <= at < second)
+        cells = (*self._cells, (self._second, self._count))
+        counted = sum(n for at, n in cells if second - WINDOW_S <= at < second)
         return round(counted / max(min(second - self._since, WINDOW_S), 1), 2)
 
 
@@ -80,14 +82,14 @@ class Meter:
         self.order_ack, self.ack_fill = Delays(), Delays()
         self.rate_in, self.rate_out = Rate(now), Rate(now)
         self.rejects: Counter[str] = Counter()  # "3:5": session rejects with reason 5
-        self._types: Counter[str] = Counter()
+        self._types: Counter[tuple[str, str]] = Counter()  # by way and type
         self._sent: dict[str, int] = {}
         self._acked: dict[str, int] = {}
 
     def sent(self, msg_type: str, raw: bytes, now: int) -> None:
         """Count a message of ours."""
         self.rate_out.add(now)
-        self._types[f"out:{msg_type}"] += 1
+        self._types["out", msg_type] += 1
         if msg_type == "D":
             at = raw.find(b"\x0111=") + 4
             if at > 3:
@@ -97,7 +99,7 @@ class Meter:
         """Count a message of the peer."""
         self.rate_in.add(now)
         kind = message.type
-        self._types[f"in:{kind}"] += 1
+        self._types["in", kind] += 1
         if kind == "8":
             self._report(message, now)
         elif kind in REASONS:
@@ -125,7 +127,7 @@ class Meter:
             "messages_in_per_s": self.rate_in.told(now),
             "messages_out_per_s": self.rate_out.told(now),
             "rejects": dict(sorted(self.rejects.items())),
-            "types": dict(sorted(self._types.items())),
+            "types": {f"{way}:{kind}": n for (way, kind), n in sorted(self._types.items())},
             "order_ack": self.order_ack.told(),
             "ack_fill": self.ack_fill.told(),
         }

@@ -17,14 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onetape.errors import OnetapeError, SettingsError, VenueError, VenueUnavailable
+from onetape.errors import OnetapeError, VenueError, VenueUnavailable
 from onetape_fix.gateway.frames import (
     Alarmed,
-    Answer,
-    Ask,
-    Beat,
     Caught,
-    Framed,
     Kept,
     Open,
     Opened,
@@ -34,6 +30,7 @@ from onetape_fix.gateway.frames import (
     Told,
     plain,
 )
+from onetape_fix.gateway.joint import ANSWER_S, TROUBLE, Connection, joint
 from onetape_fix.gateway.limits import NEW
 from onetape_fix.gateway.line import (
     ALL,
@@ -52,82 +49,9 @@ if TYPE_CHECKING:
 
 TRIES_S = (0.05, 2.0)  # the shortest and the longest wait before the next attempt
 SILENT_S = 10.0  # without a beat: the gateway's process hangs
-ANSWER_S = 30.0
-ONE = 1  # our number for the line: there is one on each connection
+LOOK_S = 0.5  # between two looks whether it does
 IDS = (11, 262, 320, 571, 117, 584, 710, 909, 568, 923)  # what a request is called by
-TROUBLE: dict[str, type[OnetapeError]] = {
-    "settings": SettingsError,
-    "unavailable": VenueUnavailable,
-    "venue": VenueError,
-}
 _log = logging.getLogger("onetape_fix")
-
-
-class Connection:
-    """One connection to a gateway: questions and answers; `heard` gets everything else."""
-
-    def __init__(self, path: Path | str, heard: Any = None, lost: Any = None) -> None:
-        self._path = str(path)
-        self._heard, self._lost = heard, lost
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._asked = 0
-        self.wire: Framed | None = None
-
-    async def start(self) -> None:
-        """Connect; VenueUnavailable where nobody answers."""
-        loop = asyncio.get_running_loop()
-        try:
-            _, wire = await loop.create_unix_connection(self._made, self._path)
-        except OSError as err:
-            raise VenueUnavailable(
-                f"no gateway answers at {self._path} ({err.strerror or err}); onetape fix start "
-                "CONFIG starts one"
-            ) from err
-        self.wire = wire
-
-    async def ask(self, what: str, args: dict[str, Any], timeout: float = ANSWER_S) -> Any:
-        """Return what the gateway answers."""
-        wire = self.wire
-        if wire is None or not wire.open:
-            raise VenueUnavailable(f"no connection to the gateway at {self._path}")
-        self._asked += 1
-        asked = self._asked
-        waiting = self._waiting[asked] = asyncio.get_running_loop().create_future()
-        try:
-            wire.post(Ask(asked, what, args))
-            return await asyncio.wait_for(waiting, timeout)
-        except TimeoutError:
-            raise VenueUnavailable(f"the gateway did not answer {what} in {timeout:g} s") from None
-        finally:
-            del self._waiting[asked]
-
-    def close(self) -> None:
-        """Hang up."""
-        if self.wire is not None:
-            self.wire.close()
-
-    def _made(self) -> Framed:
-        return Framed(ToClient, self._take, self._gone)
-
-    def _take(self, _: Framed, frame: ToClient) -> None:
-        if not isinstance(frame, Answer):
-            if self._heard is not None:
-                self._heard(frame)
-            return
-        waiting = self._waiting.get(frame.id)
-        if waiting is None or waiting.done():
-            return
-        if frame.trouble:
-            waiting.set_exception(TROUBLE.get(frame.trouble, VenueError)(frame.detail))
-        else:
-            waiting.set_result(frame.result)
-
-    def _gone(self, _: Framed) -> None:
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(VenueUnavailable("the gateway hung up before it answered"))
-        if self._lost is not None:
-            self._lost(self)
 
 
 class RemoteLine:
@@ -147,7 +71,8 @@ class RemoteLine:
         self._unsettled: dict[tuple[str, str], str] = {}  # of a gateway that was lost, to ref
         self._before: tuple[str, ...] = ()  # the refs that were open then
         self._data_tags = DATA_TAGS
-        self._beat = 0.0
+        self._number = 0  # ours on the connection
+        self._gone = asyncio.Event()  # the connection was lost
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -191,7 +116,7 @@ class RemoteLine:
         made = plain(body)
         if ref:
             self._posted[ref] = (msg_type, _id(made))
-        wire.post(Post(ONE, msg_type, made, ref))
+        wire.post(Post(self._number, msg_type, made, ref))
 
     async def ask(self, what: str, **args: Any) -> dict[str, Any]:
         """See `Line`."""
@@ -219,15 +144,17 @@ class RemoteLine:
 
     async def _attach(self) -> None:
         self._leave()
-        connection = Connection(self._path, self._heard, self._lost)
-        await connection.start()
+        connection = joint(self._path)
+        self._number = await connection.join(self)
         self._connection = connection
-        loop = asyncio.get_running_loop()
-        self._opened, self._beat, self._silent = loop.create_future(), loop.time(), False
+        if connection.wire is None or not connection.wire.open:
+            self._leave()
+            raise VenueUnavailable(f"the gateway at {self._path} hung up")
+        self._opened, self._silent = asyncio.get_running_loop().create_future(), False
+        self._gone.clear()
         self._unsettled = {named: ref for ref, named in self._posted.items()}
         self._before = tuple(self._posted)
-        assert connection.wire is not None
-        connection.wire.post(Open(ONE, self.name, self._position))
+        connection.wire.post(Open(self._number, self.name, self._position))
         try:
             self._is = await asyncio.wait_for(self._opened, ANSWER_S)
         except TimeoutError:
@@ -239,10 +166,11 @@ class RemoteLine:
         self.name = self._is.name
         self._data_tags = DATA_TAGS | frozenset(self._is.data_tags)
 
-    def _lost(self, connection: Connection) -> None:
-        """A gateway that dies may also take a connection that it never serves."""
+    def lost(self, connection: Connection) -> None:
+        """See `joint.Hearer`. A gateway that dies may also take a connection it never serves."""
         if connection is not self._connection:
             return
+        self._gone.set()
         opened, had, self._state = self._opened, self._state, None
         if opened is not None and not opened.done():
             opened.set_exception(VenueUnavailable(f"the gateway at {self._path} hung up"))
@@ -253,25 +181,28 @@ class RemoteLine:
         connection, self._connection = self._connection, None
         self._state = None
         if connection is not None:
-            connection.close()
+            connection.leave(self._number)
 
     async def _watch(self) -> None:
         """Notice that the gateway is gone or silent, and attach again."""
-        loop, wait = asyncio.get_running_loop(), TRIES_S[0]
+        wait = TRIES_S[0]
         while self._hear is not None:
-            await asyncio.sleep(wait)
-            wire = None if self._connection is None else self._connection.wire
-            if wire is not None and wire.open:
+            connection = self._connection
+            if connection is not None and connection.wire is not None and connection.wire.open:
                 wait = TRIES_S[0]
-                self._listen_for_beat(loop.time())
+                self._listen_for_beat(asyncio.get_running_loop().time() - connection.beat)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await self._gone.wait()
                 continue
+            await asyncio.sleep(wait)
             try:
                 await self._attach()
             except OnetapeError:
                 wait = min(wait * 2, TRIES_S[1])
 
-    def _listen_for_beat(self, now: float) -> None:
-        silent = now - self._beat > SILENT_S
+    def _listen_for_beat(self, since: float) -> None:
+        silent = since > SILENT_S
         if silent != self._silent and self._state is not None:
             self._silent = silent
             detail = f"the gateway has said nothing for {SILENT_S:g} s" if silent else "heard again"
@@ -279,8 +210,8 @@ class RemoteLine:
 
     # -- what is heard
 
-    def _heard(self, frame: ToClient) -> None:
-        self._beat = asyncio.get_running_loop().time()
+    def heard(self, frame: ToClient) -> None:
+        """See `joint.Hearer`."""
         match frame:
             case Told():
                 self._told(frame)
@@ -298,7 +229,7 @@ class RemoteLine:
             case Opened():
                 if self._opened is not None and not self._opened.done():
                     self._opened.set_result(frame)
-            case Beat() | Answer():
+            case _:
                 pass
 
     def _told(self, told: Told) -> None:

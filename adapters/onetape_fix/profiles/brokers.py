@@ -105,6 +105,9 @@ _known = {
 }
 
 
+SHIPPED = frozenset(_known)
+
+
 def register(profile: Profile) -> None:
     """Make a profile known under its name; SettingsError where that is taken by another one."""
     if _known.setdefault(profile.name, profile) != profile:
@@ -117,13 +120,19 @@ def profile(name: str) -> Profile:
     if name in _known:
         return _known[name]
     if (made := own.found(name)) is not None:
-        register(made)
+        if made.name in SHIPPED:  # "sim" above all: paper orders may leave there
+            raise SettingsError(
+                f"the profile of {name} is called {made.name!r}, as one of the package; give it "
+                "another name"
+            )
+        _known[made.name] = made
         return made
     there = (*_known, *own.offered())
     close = difflib.get_close_matches(name.lower(), there, 2, 0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(there)}"
     raise SettingsError(
-        f"unknown broker profile {name!r}; {hint}; one of your own: Profile=file.py"
+        f"unknown broker profile {name!r}; {hint}; one of your own is named by its file: "
+        "Profile=acme.py"
     )
 
 

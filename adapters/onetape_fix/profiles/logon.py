@@ -24,10 +24,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Callable, Iterable
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from typing import TYPE_CHECKING
 
 from onetape.errors import SettingsError
 from onetape_fix.profiles.model import Authenticator, Fields, Logon, Profile
@@ -35,6 +32,12 @@ from onetape_fix.session.secrets import Secret
 from onetape_fix.session.settings import SessionConfig
 from onetape_fix.wire.message import Message
 from onetape_fix.wire.times import format_utc
+
+if TYPE_CHECKING:  # at run time where a key of that kind is used: it takes several megabytes
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
 
 SOH = "\x01"
 KEYS = frozenset(("ApiKey", "ApiSecret", "PublicKey", "Passphrase"))
@@ -88,10 +91,19 @@ def verify(config: SessionConfig, profile: Profile, message: Message) -> str:
 
 def stated(config: SessionConfig, fields: Iterable[tuple[int, str]]) -> Fields:
     """Return a profile's fields, those that name a key of the session's settings filled in."""
-    return [
-        (tag, _secret(config, value[1:]) if value.startswith("$") else value)
-        for tag, value in fields
-    ]
+    return [(tag, _filled(config, tag, value)) for tag, value in fields]
+
+
+def _filled(config: SessionConfig, tag: int, value: str) -> str:
+    if not value.startswith("$"):
+        return value
+    found = config.extra.get(value[1:])
+    if not found:
+        raise SettingsError(
+            f"session {config.name} has no key for field {tag}, which its profile always sends; "
+            f"write Profile.{value[1:]}=... to its settings"
+        )
+    return found.reveal() if isinstance(found, Secret) else found
 
 
 def hmac_text(secret: str, payload: str) -> str:
@@ -140,6 +152,9 @@ def _ed25519(key: Ed25519PrivateKey, said: Logon) -> str:
 
 
 def _private(config: SessionConfig) -> Ed25519PrivateKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     file = config.extra.get("PrivateKeyFile")
     if isinstance(file, str):
         text = Secret(file if file.startswith(("file:", "env:")) else f"file:{file}").reveal()
@@ -158,6 +173,9 @@ def _private(config: SessionConfig) -> Ed25519PrivateKey:
 
 
 def _public(config: SessionConfig) -> Ed25519PublicKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     text = _secret(config, "PublicKey")
     try:
         if text.startswith("-----"):
@@ -228,6 +246,8 @@ def _check_hmac(config: SessionConfig, profile: Profile, message: Message, said:
 
 
 def _check_ed25519(config: SessionConfig, _: Profile, message: Message, said: Logon) -> bool:
+    from cryptography.exceptions import InvalidSignature
+
     try:
         signed = base64.b64decode(message.get(RAW, ""), validate=True)
         _public(config).verify(signed, _ed25519_payload(said))

@@ -86,8 +86,7 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         transport.write(data)
-        waiting = transport.get_write_buffer_size()
-        if waiting > self._limit:
+        if self._full and (waiting := transport.get_write_buffer_size()) > self._limit:
             self.abort(f"the peer does not read: {waiting} bytes waited for it")
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from typing import Protocol
 
-PAUSE = 0.003  # with a usual disk's own time a record is on it within 5 ms
+PAUSE = 0.005  # between two rounds: each costs every other thread the interpreter for a while
 
 
 class Syncable(Protocol):

@@ -4,6 +4,8 @@ An order's own id goes out as it is where the broker's rule lets it; else one is
 for a change or a cancel always get an id of their own. Every pair is written to a file before its
 message leaves, so that a process that was killed knows its orders again, also those that the
 session's kept history has dropped; the disk is asked to keep it shortly after, off the loop.
+Several processes may have a venue on one session (a trader, and a kill that somebody asked for):
+each makes its ids with the file in hand, and knows those of the others.
 
 Made up   microseconds since 1970, rising; where the rule has no room for that, a count.
 Raises    SettingsError for a file that cannot be used.
@@ -11,10 +13,11 @@ Raises    SettingsError for a file that cannot be used.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -25,7 +28,9 @@ from onetape_fix.profiles import IdRule
 DAY_NS = 86_400 * 1_000_000_000
 KEPT_DAYS = 90
 SYNC_S = 0.01
+PATIENCE_S, LOOK_S = 0.05, 0.001  # for another process that has the file in hand; then without
 COMPACT = 20_000  # pairs in the file from which on old ones are dropped when it is opened
+FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 Pair = tuple[
     int, str, str, bool
 ]  # day since 1970, id on the wire, our id, whether an order's first
@@ -49,14 +54,22 @@ class Ids:
 
     def root(self, client_order_id: str) -> str:
         """Return the id under which an order goes out for the first time."""
-        taken = self._client.get(client_order_id, client_order_id)
-        if taken == client_order_id and self._rule.allows(client_order_id):
-            return self._keep(client_order_id, client_order_id, True)
-        return self._new(client_order_id, True)
+        self._alone()
+        try:
+            taken = self._client.get(client_order_id, client_order_id)
+            if taken == client_order_id and self._rule.allows(client_order_id):
+                return self._keep(client_order_id, client_order_id, True)
+            return self._new(client_order_id, True)
+        finally:
+            self._done()
 
     def next(self, client_order_id: str) -> str:
         """Return a new id for a request about an order, "" for one that is no order's."""
-        return self._new(client_order_id, False)
+        self._alone()
+        try:
+            return self._new(client_order_id, False)
+        finally:
+            self._done()
 
     def client(self, wire: str) -> str | None:
         """Return our id of what is called so on the wire; None where it is not of ours."""
@@ -72,6 +85,16 @@ class Ids:
             self._file.close()
 
     # -- within
+
+    def _alone(self) -> None:
+        """From here on nobody else makes an id; all that were made are known."""
+        if self._file is not None:
+            for pair in self._file.take():
+                self._take(pair)
+
+    def _done(self) -> None:
+        if self._file is not None:
+            self._file.let_go()
 
     def _today(self) -> int:
         return self._now() // DAY_NS
@@ -140,9 +163,11 @@ class _Kept:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._held = False
+        self._size = 0  # of what was read, or written here
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            self._handle = os.open(path, FLAGS, 0o600)
         except OSError as err:
             raise SettingsError(
                 f"the file of order ids {path} cannot be used: {err.strerror}; give the sessions "
@@ -151,37 +176,76 @@ class _Kept:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
-    def pairs(self, today: int) -> Iterator[Pair]:
-        """Return what was kept, dropping what is old; what follows goes behind it."""
-        found = list(self._read())
-        fresh = [pair for pair in found if pair[0] > today - KEPT_DAYS]
-        text = b"".join(map(_line, fresh))
-        if len(found) > COMPACT and len(fresh) < len(found):
-            beside = self._path.with_suffix(".new")
-            beside.write_bytes(text)
-            beside.chmod(0o600)
-            beside.replace(self._path)
-            os.close(self._handle)
-            self._handle = os.open(self._path, os.O_RDWR | os.O_APPEND)
-        return iter(fresh)
-
-    def _read(self) -> Iterator[Pair]:
-        raw = self._path.read_bytes()
-        whole = raw[: raw.rfind(b"\n") + 1]
-        if len(whole) < len(raw):
-            os.ftruncate(self._handle, len(whole))
-        for line in whole.splitlines():
+    def take(self) -> list[Pair]:
+        """Take the file in hand, and return what others have written since; what is written until
+        it is let go stands behind that. One who stands still with it in hand is not waited for."""
+        until = 0.0
+        while True:
             try:
-                yield msgspec.json.decode(line, type=Pair)
-            except msgspec.MsgspecError:
-                raise SettingsError(
-                    f"{self._path} is no file of order ids; move it away and start again: orders "
-                    "sent before will be taken for somebody else's"
-                ) from None
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                until = until or time.monotonic() + PATIENCE_S
+                if time.monotonic() > until:
+                    return self._news()
+                time.sleep(LOOK_S)
+                continue
+            if os.fstat(self._handle).st_nlink:
+                self._held = True
+                return self._news()
+            self._reopen()  # another process has tidied: this is not the file any more
+            self._size = 0
+
+    def let_go(self) -> None:
+        """Let the others have it."""
+        if self._held:
+            self._held = False
+            fcntl.flock(self._handle, fcntl.LOCK_UN)
+
+    def _reopen(self) -> None:
+        with self._lock:
+            old, self._handle = self._handle, os.open(self._path, FLAGS, 0o600)
+            os.close(old)
+
+    def _news(self) -> list[Pair]:
+        size = os.fstat(self._handle).st_size
+        if size <= self._size:
+            return []
+        raw = os.pread(self._handle, size - self._size, self._size)
+        whole = raw[: raw.rfind(b"\n") + 1]
+        self._size += len(whole)
+        if self._held and len(whole) < len(raw):
+            os.ftruncate(self._handle, self._size)
+        try:
+            return [msgspec.json.decode(line, type=Pair) for line in whole.splitlines()]
+        except msgspec.MsgspecError:
+            raise SettingsError(
+                f"{self._path} is no file of order ids; move it away and start again: orders "
+                "sent before will be taken for somebody else's"
+            ) from None
+
+    def pairs(self, today: int) -> list[Pair]:
+        """Return what was kept, dropping what is old; what follows goes behind it."""
+        found = self.take()
+        try:
+            fresh = [pair for pair in found if pair[0] > today - KEPT_DAYS]
+            if len(found) > COMPACT and len(fresh) < len(found) and self._held:
+                self._tidy(b"".join(map(_line, fresh)))
+        finally:
+            self.let_go()
+        return fresh
+
+    def _tidy(self, text: bytes) -> None:
+        beside = self._path.with_suffix(".new")
+        beside.write_bytes(text)
+        beside.chmod(0o600)
+        beside.replace(self._path)
+        self._reopen()
+        self._size = len(text)
 
     def add(self, pair: Pair) -> None:
         """Write a pair: from here on it survives the process."""
-        os.write(self._handle, _line(pair))
+        size = os.write(self._handle, _line(pair))
+        self._size += size if self._held else 0  # else it is read again, as news
         with self._lock:
             if self._timer is None:
                 self._timer = threading.Timer(SYNC_S, self._sync)

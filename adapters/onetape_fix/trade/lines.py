@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from onetape.errors import VenueUnavailable
 from onetape_fix.gateway.hub import Gateway
-from onetape_fix.gateway.line import ALL, Heard, Inbound, Line, LineState, Live
+from onetape_fix.gateway.line import ALL, Heard, Inbound, Line, LineAlarm, LineState, Live
 from onetape_fix.gateway.process import ensure
 from onetape_fix.gateway.remote import RemoteLine
 from onetape_fix.session.settings import Settings, read
@@ -99,8 +99,10 @@ class Shared:
         if isinstance(heard, LineState):
             if heard.up and not self.up:
                 self.greeting = None  # this logon has one of its own
-            self.up, self._detail = heard.up, heard.detail
+            self.up, self._detail = heard.up, heard.detail or self._detail
             self._moved.set()
+        elif isinstance(heard, LineAlarm) and not self.up:
+            self._detail = heard.text  # why it does not come up
         elif isinstance(heard, Inbound) and heard.message.type == GREETING:
             self.greeting = heard.message.get(58)
         for hear in list(self._heard):

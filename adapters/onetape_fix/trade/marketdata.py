@@ -109,8 +109,12 @@ class Reader:
         self._books.clear()
 
     def take(self, message: Message, now: int) -> list[AnyRow | FeedSignal]:
-        """Return what a W or X tells."""
-        told = self.wanted.get(message.get(t.MD_REQ_ID, ""))
+        """Return what a W or X tells; nothing of what somebody else on this session asked for, or
+        the process before this one, which was killed and never said that it wants no more."""
+        name = message.get(t.MD_REQ_ID, "")
+        told = self.wanted.get(name)
+        if told is None and (name or not self.wanted):
+            return []
         instrument = self._symbols.instrument(message.get) or (told[0] if told else "")
         sequence = message.get(t.RPT_SEQ, "")
         count = int(sequence) if sequence.isdigit() else None

@@ -18,6 +18,7 @@ class Mark:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self.keeps = True  # False: who only visits passes nothing on, so the mark stays
         self.at: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         if path is not None:
@@ -44,7 +45,7 @@ class Mark:
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        if self._path is not None and self.at is not None:
+        if self._path is not None and self.at is not None and self.keeps:
             with suppress(OSError):  # at worst more is told twice
                 beside = self._path.with_suffix(".mark-new")
                 beside.write_text(str(self.at), encoding="ascii")

@@ -76,6 +76,10 @@ class Venue:
 
     # -- on and off
 
+    def visit(self) -> None:
+        """See the port: the session's bookmark stays where its trader left it."""
+        self._flow.mark.keeps = False
+
     async def connect(self, emit: Callable[[AnyReport | AnyWord], None]) -> None:
         """See the port."""
         await self.disconnect()

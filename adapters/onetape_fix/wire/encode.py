@@ -85,37 +85,49 @@ def sealed(begin: bytes, body: bytes) -> bytes:
 
 def _text(body: Body, data_tags: frozenset[int]) -> str:
     """The fields as text, groups opened up."""
+    if not body:
+        return ""
+    prefix = PREFIX
     try:
-        text = "".join(
-            [
-                f"{PREFIX[tag]}{v}\x01"
-                if type(v) is str or type(v) is int
-                else _field(tag, v, data_tags)
-                for tag, v in body
-            ]
-        )
+        fields = [
+            prefix[tag] + v
+            if (kind := type(v)) is str
+            else prefix[tag] + str(v)
+            if kind is int
+            else prefix[tag] + _decimal(tag, v)
+            if kind is Decimal
+            else _field(tag, v, data_tags)
+            for tag, v in body
+        ]
     except KeyError:  # a tag that was not written before
-        text = "".join([_field(tag, v, data_tags) for tag, v in body])
+        fields = [_field(tag, v, data_tags) for tag, v in body]
         if len(PREFIX) < PREFIXES:
             PREFIX.update((tag, f"{tag}=") for tag, _ in body)
+    text = "\x01".join(fields) + "\x01"
     if text.count("\x01") != len(body) or "=\x01" in text:
         _guard(body, data_tags)
     return text
 
 
+def _decimal(tag: int, value: Decimal) -> str:
+    """A number as FIX writes it; its own text is that, but for an exponent or no number at all."""
+    text = str(value)
+    if not value.is_finite():
+        raise Unwritable(f"field {tag} is {value}: a finite number is needed")
+    return text if "E" not in text else f"{value:f}"
+
+
 def _field(tag: int, value: object, data_tags: frozenset[int]) -> str:
-    """One field whose value is not plain text."""
+    """One field of any kind, without its separator."""
     if isinstance(value, Decimal):
-        if not value.is_finite():
-            raise Unwritable(f"field {tag} is {value}: a finite number is needed")
-        return f"{tag}={value:f}\x01"
+        return f"{tag}={_decimal(tag, value)}"
     if isinstance(value, bool):
-        return f"{tag}={'Y' if value else 'N'}\x01"
+        return f"{tag}={'Y' if value else 'N'}"
     if isinstance(value, int | str):
-        return f"{tag}={value}\x01"
+        return f"{tag}={value}"
     if isinstance(value, list | tuple):
         written = [_text(row, data_tags) for row in cast("Iterable[Body]", value)]
-        return f"{tag}={len(written)}\x01{''.join(written)}"
+        return f"{tag}={len(written)}\x01{''.join(written)}"[:-1]
     raise Unwritable(
         f"field {tag} is {type(value).__name__}: text, int, Decimal or a list of rows is needed"
     )

@@ -16,7 +16,7 @@ from functools import lru_cache
 SECOND = 1_000_000_000
 DAY = 86_400  # seconds
 EPOCH = date(1970, 1, 1).toordinal()
-DIGITS = frozenset((0, 3, 6, 9))
+FRACTIONS = {3: slice(-9, -6), 6: slice(-9, -3), 9: slice(-9, None)}  # of ns as text, by digits
 FINEST = 12  # digits of a fraction that are read
 WHOLE = 17  # characters up to the seconds
 CLOCK = re.compile(r"-([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)", re.ASCII)
@@ -29,16 +29,14 @@ def _second(second: int) -> str:
 
 def format_utc(ns: int, digits: int = 3) -> str:
     """`ns` since 1970 as a timestamp with 0, 3, 6 or 9 digits of fraction, cut and not rounded."""
-    second, rest = divmod(ns, SECOND)
-    if digits == 3:
-        return f"{_second(second)}.{rest // 1_000_000:03d}"
-    if digits == 6:
-        return f"{_second(second)}.{rest // 1_000:06d}"
-    if digits == 9:
-        return f"{_second(second)}.{rest:09d}"
-    if digits:
-        raise ValueError(f"{digits} digits: 0, 3, 6 or 9 are possible")
-    return _second(second)
+    fraction = FRACTIONS.get(digits)
+    if fraction is None:
+        if digits:
+            raise ValueError(f"{digits} digits: 0, 3, 6 or 9 are possible")
+        return _second(ns // SECOND)
+    if ns < SECOND:  # such a number may have fewer digits than a fraction
+        return f"{_second(ns // SECOND)}.{str(ns % SECOND + SECOND)[fraction]}"
+    return f"{_second(ns // SECOND)}.{str(ns)[fraction]}"
 
 
 @lru_cache(maxsize=256)

@@ -54,7 +54,11 @@ def at_desk(body: Callable[[Any, Desk], Awaitable[None]]) -> Callable[[Any], Non
         async with self.bench() as bench:
             desk = Desk(bench)
             await desk.connect()
-            await body(self, desk)
+            try:
+                await body(self, desk)
+            except unittest.SkipTest:  # what was begun is ended all the same
+                await desk.leave()
+                raise
             await desk.leave()
 
     def test(self: Any) -> None:
@@ -140,7 +144,10 @@ class OrderCases:
     @at_desk
     async def test_an_order_for_an_unknown_instrument_is_rejected(self, desk: Desk) -> None:
         nobody = f"NO-SUCH-THING.{desk.bench.instrument.venue}"
-        order = desk.send(desk.order("BUY", instrument=nobody))
+        try:
+            order = desk.send(desk.order("BUY", instrument=nobody))
+        except VenueError:
+            return  # refused before anything left, which is as good
         assert (await desk.until(Rejected, order)).reason
         assert order not in await desk.working()
 
@@ -163,6 +170,7 @@ class OrderCases:
         desk.send(order)
         await desk.until(Accepted, order.client_order_id)
         desk.send(order)
+        desk.needs("orders")
         mine = [
             each
             for each in await desk.venue.orders(desk.bench.account)
@@ -214,6 +222,7 @@ class QueryCases:
 
     @at_desk
     async def test_fills_positions_and_cash_agree_with_the_reports(self, desk: Desk) -> None:
+        desk.needs("fills", "positions", "cash")
         held, cash = await desk.held(), await desk.cash()
         orders = [await desk.filled(side) for side in ("BUY", "BUY", "SELL")]
         reported = {f.trade_id: f for order in orders for f in desk.fills(order)}
@@ -233,6 +242,7 @@ class QueryCases:
 
     @at_desk
     async def test_fills_are_asked_for_from_a_time_on(self, desk: Desk) -> None:
+        desk.needs("fills")
         order = await desk.filled("BUY")
         last = max(f.ts_event for f in desk.fills(order))
         later = await desk.venue.fills(desk.bench.account, last + 1)
@@ -241,6 +251,7 @@ class QueryCases:
 
     @at_desk
     async def test_asking_twice_gives_the_same(self, desk: Desk) -> None:
+        desk.needs("orders", "fills", "positions", "cash")
         await desk.rest()
         await desk.filled("BUY")
         venue, account = desk.venue, desk.bench.account

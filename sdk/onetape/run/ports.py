@@ -106,6 +106,9 @@ class Venue(Protocol):
 
     A venue that cannot answer all queries has an attribute `tells`, the names of those that it
     can, out of ANSWERS; the others raise VenueUnavailable and are not compared. See `told_by`.
+
+    One that remembers how far its reports were passed on has a method `visit`, called before
+    `connect` by who only comes to cancel and records nothing: it then leaves that as it is.
     """
 
     name: str

@@ -43,6 +43,7 @@ class Pace:
 
     write_s: float = 0.25  # for the tape, before the cancels leave
     answer_s: float = 1.0  # for one answer of a venue
+    logon_s: float = 4.0  # for logging on: a session may have a day's orders to tell first
     mass_s: float = 0.3  # for the answer to a mass cancel, before single ones follow
     poll_s: float = 0.02  # between the first two questions; grows
     poll_most_s: float = 0.5
@@ -91,13 +92,18 @@ class Sweep:
         self._orders: dict[str, _Asked] = {}
         self._over: set[str] = set()  # never acknowledged, and the venue says how they ended
         self._mass: float | None = None  # when the venue took a mass cancel
+        visit = getattr(venue, "visit", None)
+        if callable(visit):  # what it reports to us is still its session's to hear
+            visit()
 
     async def run(self) -> None:
         """Return once the venue's word is proof, it refuses for good, or the time is over."""
         pause = self.case.pace.poll_s
         while self.case.left_s > 0:
             try:
-                await self._answer(self._venue.connect(self._take), "log on")
+                await self._answer(
+                    self._venue.connect(self._take), "log on", self.case.pace.logon_s
+                )
                 await self._request()
                 self.asked.set()
                 await self._verify()

@@ -245,4 +245,5 @@ def test_its_process_loads_no_data_frames_no_engine_and_no_database() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     heavy = {"polars", "pyarrow", "numpy", "pandas", "nautilus_trader", "sqlalchemy", "psycopg"}
+    heavy |= {"cryptography"}  # only where a session signs its logon with a key of its kind
     assert not loaded & heavy

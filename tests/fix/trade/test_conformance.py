@@ -91,6 +91,13 @@ class TestBrokerOf50(VenueConformance):
         return trading("generic50", begin="FIXT.1.1")
 
 
+class TestBrokerOf42(VenueConformance):
+    """Skipped by name: what FIX 4.2 has no message for."""
+
+    def bench(self):
+        return trading("generic42", begin="FIX.4.2")
+
+
 class TestOverTls(VenueConformance):
     def bench(self):
         return over_tls("generic44")
