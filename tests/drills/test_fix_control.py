@@ -84,6 +84,7 @@ def test_a_kill_from_another_process_cancels_all_orders_and_the_trader_hears_of_
     assert max(cancel_ids(tape).values()) == 1
 
 
+@pytest.mark.slow
 def test_the_command_kill_says_done_on_the_brokers_word(
     desk: Desk, tape: Tape, started: list[Session]
 ) -> None:
@@ -100,6 +101,7 @@ def test_the_command_kill_says_done_on_the_brokers_word(
     session.stop()
 
 
+@pytest.mark.slow
 def test_a_session_that_is_flattened_holds_nothing_at_the_broker_and_leaves_no_order(
     desk: Desk, tape: Tape, started: list[Session]
 ) -> None:

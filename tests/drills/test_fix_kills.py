@@ -11,7 +11,7 @@ import pytest
 from .fix_drill import VICTIMS, FixOutcome, plan
 from .fix_many import FixMany
 
-QUICK, MORE, AT_ONCE = (1, 2), range(10, 30), 2
+QUICK, KILLS, MORE, AT_ONCE = (2,), 4, range(10, 30), 2
 Drilled = dict[int, Future[FixOutcome]]
 
 
@@ -26,7 +26,7 @@ def many(new_place: Callable[[], Path]) -> Iterator[FixMany]:
 
 @pytest.fixture(scope="module")
 def quick(many: FixMany) -> Drilled:
-    return many.begin(QUICK, kills=3)
+    return many.begin(QUICK, kills=KILLS)
 
 
 @pytest.fixture(scope="module")
@@ -50,5 +50,6 @@ def test_the_same_at_many_more_moments_over_fix(seed: int, more: Drilled) -> Non
     assert outcome.findings.held, f"{outcome.kills}\n{outcome.findings}"
 
 
-def test_the_quick_drills_kill_each_part() -> None:
-    assert {kill.victim for seed in QUICK for kill in plan(seed, 3)} == set(VICTIMS)
+def test_the_drills_kill_each_part() -> None:
+    assert len({kill.victim for seed in QUICK for kill in plan(seed, KILLS)}) == KILLS
+    assert {kill.victim for seed in MORE for kill in plan(seed)} == set(VICTIMS)

@@ -116,6 +116,7 @@ def test_rejects_a_bust_and_a_correction_are_on_the_tape_and_the_session_is_made
     assert made.identical, made.diff()
 
 
+@pytest.mark.slow
 def test_a_bracket_takes_its_profit_and_cancels_its_stop(
     make: Make, tape: Tape, started: list[Session]
 ) -> None:
@@ -130,6 +131,7 @@ def test_a_bracket_takes_its_profit_and_cancels_its_stop(
     assert not facts(tape, BreakFound)
 
 
+@pytest.mark.slow
 def test_an_order_outlives_its_trader_and_the_kept_history_and_can_still_be_canceled(
     make: Make, tape: Tape, started: list[Session]
 ) -> None:

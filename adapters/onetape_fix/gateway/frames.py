@@ -42,12 +42,14 @@ class Shut(Frame, frozen=True):
 
 
 class Post(Frame, frozen=True):
-    """A message to be sent; decimals as text, groups as lists of bodies."""
+    """A message to be sent; decimals as text, groups as lists of bodies. `at` is when it was
+    posted (ns UTC), 0 where that is not told."""
 
     line: int
     msg_type: str
     body: list[Any]
     ref: str = ""
+    at: int = 0
 
 
 class Ask(Frame, frozen=True):

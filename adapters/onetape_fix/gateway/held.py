@@ -45,7 +45,8 @@ from onetape_fix.wire import DATA_TAGS, Body, Message, parse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DAY_NS = 86_400 * 1_000_000_000
+SECOND = 1_000_000_000  # ns
+DAY_NS = 86_400 * SECOND
 _log = logging.getLogger("onetape_fix")
 
 
@@ -219,13 +220,14 @@ class Held:
         """Let somebody hear from behind a position of the journal on."""
         ear: Ear = Here(hear, self._failed) if callable(hear) else hear
         oldest = self.clock.now() - self.history_ns
-        if since > self.store.position:
-            text = f"position {since} is asked for and the journal ends at {self.store.position}"
-            self.alarm("journal_lost", f"{text}: it is not the one that was; all of it is told")
-            since = ALL
+        asked, ends = since, self.store.position
+        since = ALL if asked > ends else asked
         listener = Listener(self.store, ear, since, oldest)
         self.listeners.append(listener)
         ear.state(self.up, "" if self.up else self.last_error, self.disabled)
+        if asked > ends:  # this listener has to hear it, too: its position means nothing here
+            text = f"position {asked} is asked for and the journal ends at {ends}"
+            self.alarm("journal_lost", f"{text}: it is not the one that was; all of it is told")
         listener.start()
         return listener
 
@@ -234,6 +236,17 @@ class Held:
         listener.gone, listener.live = True, False
         if listener in self.listeners:
             self.listeners.remove(listener)
+
+    def in_time(self, msg_type: str, posted: int) -> None:
+        """Raise where an order waited in front of us longer than it may (`order_ttl`): we did not
+        turn, and the market did."""
+        limit = self.config.order_ttl
+        waited = (self.clock.now() - posted) / SECOND
+        if msg_type in NEW and posted and limit is not None and waited > limit:
+            raise VenueError(
+                f"it waited {waited:.1f} s for the gateway, {limit:g} s is the limit; nothing has "
+                "left, send it again when it is still meant"
+            )
 
     def send(
         self, msg_type: str, body: Body, ref: str = "", listener: Listener | None = None

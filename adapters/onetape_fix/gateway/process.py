@@ -39,6 +39,7 @@ from onetape_fix.session.settings import GatewayConfig, Settings, read
 
 START_S = 30.0  # until a process that was started answers
 LOOK_S = 0.05
+GLANCE_S = 0.5  # for others who look whether a lock is free: they have it for a moment
 LINES = 12  # of a log that are shown where a start failed
 _log = logging.getLogger("onetape_fix")
 
@@ -117,13 +118,11 @@ def locked(socket: Path) -> Generator[None]:
     path = socket.with_suffix(".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _held(file, GLANCE_S):
             raise SettingsError(
                 f"a gateway runs already (pid {_pid_in(file) or 'unknown'}) and holds {path}; "
                 "onetape fix stop ends it"
-            ) from None
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -139,11 +138,21 @@ def running(socket: Path) -> int:
     if not path.exists():
         return 0
     with path.open("r+", encoding="ascii") as file:
+        return 0 if _held(file) else _pid_in(file)
+
+
+def _held(file: IO[str], patience: float = 0.0) -> bool:
+    """Tell whether we got a lock; one that looks for a moment whether it is free is waited for."""
+    until = time.monotonic() + patience
+    while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return _pid_in(file)
-    return 0
+            if time.monotonic() >= until:
+                return False
+            time.sleep(LOOK_S / 10)
+        else:
+            return True
 
 
 def _pid_in(file: IO[str]) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ class RemoteLine:
         self._silent = False
         self._position = ALL
         self._posted: dict[str, tuple[str, str]] = {}  # ref -> type and id, not answered yet
-        self._unsettled: dict[tuple[str, str], str] = {}  # of a gateway that was lost, to ref
+        self._named: dict[tuple[str, str], str] = {}  # the same the other way: to ref
         self._before: tuple[str, ...] = ()  # the refs that were open then
         self._data_tags = DATA_TAGS
         self._number = 0  # ours on the connection
@@ -115,8 +116,9 @@ class RemoteLine:
             raise VenueUnavailable(f"the gateway of {self.name} takes nothing; nothing has left")
         made = plain(body)
         if ref:
-            self._posted[ref] = (msg_type, _id(made))
-        wire.post(Post(self._number, msg_type, made, ref))
+            self._posted[ref] = named = (msg_type, _id(made))
+            self._named[named] = ref
+        wire.post(Post(self._number, msg_type, made, ref, time.time_ns()))
 
     async def ask(self, what: str, **args: Any) -> dict[str, Any]:
         """See `Line`."""
@@ -134,6 +136,7 @@ class RemoteLine:
                 await task
         self._leave()
         self._posted.clear()
+        self._named.clear()
 
     def _known(self) -> Opened:
         if self._is is None:
@@ -152,7 +155,6 @@ class RemoteLine:
             raise VenueUnavailable(f"the gateway at {self._path} hung up")
         self._opened, self._silent = asyncio.get_running_loop().create_future(), False
         self._gone.clear()
-        self._unsettled = {named: ref for ref, named in self._posted.items()}
         self._before = tuple(self._posted)
         connection.wire.post(Open(self._number, self.name, self._position))
         try:
@@ -216,7 +218,7 @@ class RemoteLine:
             case Told():
                 self._told(frame)
             case Kept():
-                self._posted.pop(frame.ref, None)
+                self._answered(frame.ref)
                 self._say(Refused(frame.ref, frame.msg_type, frame.why))
             case State():
                 self._state = frame
@@ -239,19 +241,23 @@ class RemoteLine:
             self._say(Inbound(message, told.position, told.ts, told.replayed))
             return
         ref = told.ref
-        if not ref and self._unsettled:
+        if not ref and self._named:  # told from the journal, which knows no refs
             named = (message.type, next((v for tag in IDS if (v := message.get(tag))), ""))
-            ref = self._unsettled.pop(named, "")
-        self._posted.pop(ref, None)
+            ref = self._named.get(named, "")
+        self._answered(ref)
         kind, at, ts = message.type, told.position, told.ts
         self._say(Sent(kind, told.seq, ref, message, at, ts, told.replayed))
+
+    def _answered(self, ref: str) -> tuple[str, str]:
+        named = self._posted.pop(ref, ("", ""))
+        self._named.pop(named, None)
+        return named
 
     def _settle(self) -> None:
         """Say of what was posted to a gateway that is gone, and is not in its journal, so."""
         before, self._before = self._before, ()
-        self._unsettled = {}
         for ref in before:
-            msg_type, _ = self._posted.pop(ref, ("", ""))
+            msg_type, _ = self._answered(ref)
             if not msg_type:
                 continue
             why = "the gateway was lost before it took this; it is not in its journal"

@@ -52,12 +52,13 @@ LONGEST = 100  # characters of a unix socket's path; systems stop at 104 to 108
 class There:
     """A listener in another process; see `follow.Ear`."""
 
-    __slots__ = ("_alarms", "_line", "_state", "_wire")
+    __slots__ = ("_alarms", "_away", "_line", "_state", "_wire")
 
     def __init__(self, wire: Framed, line: int) -> None:
         self._wire, self._line = wire, line
         self._alarms: deque[Alarmed] = deque(maxlen=ALARMS)
         self._state: State | None = None
+        self._away: State | None = None  # it was down meanwhile, which has to be heard
 
     @property
     def roomy(self) -> bool:
@@ -72,7 +73,7 @@ class There:
         if self.roomy:
             self._wire.post(said)
         else:
-            self._state = said
+            self._state, self._away = said, self._away if up else said
 
     def alarm(self, code: str, text: str, detail: dict[str, Any]) -> None:
         said = Alarmed(self._line, code, text, detail)
@@ -91,8 +92,8 @@ class There:
         """There is room again."""
         while self._alarms:
             self._wire.post(self._alarms.popleft())
-        state, self._state = self._state, None
-        if state is not None:
+        said, self._away, self._state = (self._away, self._state), None, None
+        for state in dict.fromkeys(each for each in said if each is not None):
             self._wire.post(state)
 
 
@@ -160,6 +161,7 @@ class Client:
             self._wire.post(Kept(frame.line, frame.ref, frame.msg_type, why))
             return
         try:
+            held.in_time(frame.msg_type, frame.at)
             held.send(frame.msg_type, frame.body, frame.ref, listener)
         except OnetapeError as err:
             ear.kept(frame.ref, frame.msg_type, str(err))

@@ -205,11 +205,23 @@ class Journal:
         position, offset = self.position + 1, self._shelf.size
         seq = min(seq, HIGHEST)
         self._shelf.append(packed(kind, flags, position, seq, ts, body))
+        if self._mode == "always":
+            self._to_disk(offset)
         self._apply(kind, position, seq, ts, offset)
         if self._shelf.size >= self._rotate_at:
             self._rotate(ts)
-        self._wake()
+        if self._mode == "always":
+            self.synced = position
+        else:
+            self._wake()
         return position
+
+    def _to_disk(self, offset: int) -> None:
+        """Sync what was appended at `offset`; where that fails it is taken back: who is told that
+        it was not kept must not find it there later, to be resent."""
+        if not self._shelf.sync():
+            self._shelf.take_back(offset)
+            self._shelf.check()
 
     def _apply(self, kind: int, position: int, seq: int, ts: int, offset: int) -> None:
         """Bring the numbers and the marks to where a record leaves them."""

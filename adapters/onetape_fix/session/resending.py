@@ -16,6 +16,8 @@ from onetape_fix.session.outgoing import SECOND, Outgoing
 from onetape_fix.wire import Message, format_utc, parse, resent
 from onetape_fix.wire.msgtypes import (
     CANCEL_REPLACE_REQUEST,
+    CANCEL_REQUEST,
+    MASS_CANCEL_REQUEST,
     NEW_ORDER_LIST,
     NEW_ORDER_SINGLE,
     SEQUENCE_RESET,
@@ -33,6 +35,7 @@ BURST = 200  # messages resent before others get a turn
 LOOP = 5  # requests for the same on end that are told
 # orders and their replacements: single, list, multileg, cross
 ORDERS = frozenset((NEW_ORDER_SINGLE, CANCEL_REPLACE_REQUEST, NEW_ORDER_LIST, "AB", "AC", "s", "t"))
+REQUESTS = ORDERS | {CANCEL_REQUEST, MASS_CANCEL_REQUEST}
 
 
 class Resending(Outgoing):
@@ -144,7 +147,14 @@ class Resending(Outgoing):
         message = parse(raw)
         if message.type in ORDERS and self._stale(seq, message, ts):
             return False
-        return self.app.may_resend(self.me, seq, message)
+        if self.app.may_resend(self.me, seq, message):
+            return True
+        if message.type in REQUESTS:  # whoever meant it believes that it left
+            order = message.get(CL_ORD_ID, "")
+            text = f"35={message.type} {seq} ({order}) may not be sent again: ask for it"
+            detail = {"seq": seq, "type": message.type, "client_order_id": order}
+            self._alarm("stale_order", text, **detail)
+        return False
 
     def _stale(self, seq: int, message: Message, ts: int) -> bool:
         limit = self.config.order_ttl

@@ -62,6 +62,12 @@ class Shelf:
             raise trouble from None
         self.size += len(data)
 
+    def take_back(self, size: int) -> None:
+        """Cut off what stands behind `size`: it does not count."""
+        with contextlib.suppress(OSError):  # nothing more is written here in any case
+            os.ftruncate(self._fd, size)
+        self.size = size
+
     def begin(self, data: bytes, first: int) -> int:
         """Go on in a new segment that begins with `data`; return its number."""
         self.check()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from onetape.errors import VenueUnavailable
 from onetape.run.ports import CashStatus, Filled, OrderStatus, PositionStatus
 from onetape_fix.profiles import Profile, SymbolMap
 from onetape_fix.trade import orders as o
 from onetape_fix.trade.capture import sides
 from onetape_fix.trade.executions import Executions
 from onetape_fix.trade.outgoing import Fields
-from onetape_fix.trade.reading import Execution, execution, time_of
+from onetape_fix.trade.reading import Execution, execution, of_day, time_of
 from onetape_fix.trade.words import FORCES, SIDE_OF, TYPES, number
-from onetape_fix.wire import Message, format_utc, rows_of
+from onetape_fix.wire import Body, Message, format_utc, rows_of
 from onetape_fix.wire import tags as t
 
 ZERO = Decimal(0)
@@ -20,6 +21,7 @@ NOBODY = frozenset(("", "NONE", "UNKNOWN", "0"))  # 37 of an order that the venu
 UNKNOWN_ORDER = "5"  # 103
 SNAPSHOT, ALL_ORDERS, MATCHED, CUSTOMER = "0", "7", "1", "1"
 POSITION_ROW = frozenset((703, 704, 705, 706, 976, 539, 524, 525, 538, 804, 545, 805))
+LATEST_NS = 60 * 1_000_000_000  # how far the venue's clock may be before ours
 TRADED = ("TQ", "TOT")  # 703: what is held; others are parts of it
 
 
@@ -55,15 +57,17 @@ class Asking:
         body: Fields = [(t.MASS_STATUS_REQ_ID, request), (t.MASS_STATUS_REQ_TYPE, ALL_ORDERS)]
         return [*body, (t.ACCOUNT, account)] if account else body
 
-    def trades(self, account: str, since: int, request: str) -> Fields:
-        """AD: executions of an account from a time on."""
+    def trades(self, account: str, since: int, request: str, now: int) -> Fields:
+        """AD: executions of an account from a time on; one date alone would mean that day's."""
         body: Fields = [(t.TRADE_REQUEST_ID, request), (t.TRADE_REQUEST_TYPE, MATCHED)]
         body.append((t.SUBSCRIPTION_REQUEST_TYPE, SNAPSHOT))
         if account:
             body += self._party(account)
         if since > 0:
-            at = format_utc(since, self._digits)
-            body.append((t.NO_DATES, [[(t.TRADE_DATE, at[:8]), (t.TRANSACT_TIME, at)]]))
+            ends = (since, max(now, since) + LATEST_NS)
+            times = [format_utc(each, self._digits) for each in ends]
+            dates: list[Body] = [[(t.TRADE_DATE, at[:8]), (t.TRANSACT_TIME, at)] for at in times]
+            body.append((t.NO_DATES, dates))
         return body
 
     def positions(self, account: str, request: str, now: int) -> Fields:
@@ -100,6 +104,7 @@ class Asking:
         return None if order is None else self._told(read, order)
 
     def _told(self, read: Execution, order: o.Order) -> OrderStatus:
+        read = of_day(read, order.force)
         filled = order.before + (read.cum or ZERO)
         status = read.status
         if status == "ACCEPTED" and filled:
@@ -120,6 +125,11 @@ class Asking:
         standing: dict[tuple[str, str], tuple[Execution, o.Order]] = {}
         for message in messages:
             for read in sides(message, self._profile, self._symbols):
+                if not read.exec_id:  # nothing by which it is known again: it would count twice
+                    raise VenueUnavailable(
+                        "the venue tells executions without an id (17, 1003): they cannot be "
+                        "compared with those that were booked"
+                    )
                 self._stand(read, standing)
         found: list[Filled] = []
         for read, order in standing.values():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from onetape_fix.profiles import Profile, SymbolMap
-from onetape_fix.trade.reading import Execution, What, execution, trade_id
+from onetape_fix.trade.reading import LONGEST_ID, Execution, What, digest, execution, trade_id
 from onetape_fix.trade.words import LIQUIDITY, SIDES, members, number
 from onetape_fix.wire import Body, Message, rows_of
 from onetape_fix.wire import tags as t
@@ -32,9 +32,8 @@ def sides(message: Message, profile: Profile, symbols: SymbolMap, now: int = 0) 
     whole = execution(message, profile, symbols, now)
     what = KINDS.get(message.get(t.TRADE_REPORT_TRANS_TYPE, "0"), "fill")
     what = EXECUTED.get(message.get(t.EXEC_TYPE, ""), what) if what == "fill" else what
-    exec_id = whole.exec_id or trade_id(
-        message, message.get(t.TRADE_ID) or message.get(t.TRADE_REPORT_ID, ""), profile
-    )
+    # not 571, which is another one each time that the same is told
+    exec_id = whole.exec_id or trade_id(message, message.get(t.TRADE_ID, ""), profile)
     ref = whole.exec_ref or exec_id
     rows = [dict(reversed(row)) for row in rows_of(message.fields, t.NO_SIDES, t.SIDE, SIDE_ROW)]
     found: list[Execution] = []
@@ -48,13 +47,18 @@ def sides(message: Message, profile: Profile, symbols: SymbolMap, now: int = 0) 
         found.append(
             replace(
                 whole, what=what, wire=row.get(t.CL_ORD_ID, ""), orig="",
-                venue_id=row.get(t.ORDER_ID, ""), exec_id=(own or exec_id) + suffix,
-                exec_ref=(own or ref) + suffix, status="", account=row.get(t.ACCOUNT, ""),
+                venue_id=row.get(t.ORDER_ID, ""), exec_id=_of_side(own or exec_id, suffix),
+                exec_ref=_of_side(own or ref, suffix), status="", account=row.get(t.ACCOUNT, ""),
                 side=SIDES.get(row[t.SIDE]), last=last, cum=None, leaves=None, quantity=None,
                 message=_flat(message, row),
             )
         )  # fmt: skip
     return found
+
+
+def _of_side(told: str, suffix: str) -> str:
+    fits = not told or len(told) + len(suffix) <= LONGEST_ID
+    return (told + suffix if told else "") if fits else digest(told) + suffix
 
 
 def _flat(message: Message, row: dict[int, str]) -> Message:

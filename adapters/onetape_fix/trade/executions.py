@@ -11,7 +11,6 @@ Unknown    orders and fills are told with client_order_id "": somebody else's, n
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -36,8 +35,8 @@ from onetape.run.ports import (
 from onetape_fix.profiles import Profile
 from onetape_fix.trade import orders as o
 from onetape_fix.trade.ids import Ids
-from onetape_fix.trade.reading import Execution, commission, liquidity
-from onetape_fix.trade.words import FORCES, TYPES
+from onetape_fix.trade.reading import Execution, commission, liquidity, made_id, of_day
+from onetape_fix.trade.words import CLOSED, FORCES, TYPES, first
 from onetape_fix.wire import Body
 from onetape_fix.wire import tags as t
 
@@ -81,9 +80,10 @@ class Executions:
     def take(self, read: Execution) -> list[Said]:
         """Take a report in; return what it tells."""
         if read.what == "status":
-            self.compare(read)
-            return []
+            told = self.compare(read)
+            return list(self.book.over(told, read.status, read.text, read.ts)) if told else []
         order = self.order(read)
+        read = of_day(read, order.force)
         self.book.at_venue(order, read.venue_id)
         order.ts = max(order.ts, read.ts)
         said = self._onto_leg(order, read)
@@ -117,9 +117,11 @@ class Executions:
         if read.status == "REJECTED" and not self._knows(read):
             return None
         order = self.order(read)
+        read = of_day(read, order.force)
         self.book.at_venue(order, read.venue_id)
         if read.status:
-            order.status = read.status
+            if read.status not in CLOSED:  # an end is told as a report, not kept to ourselves
+                order.status = read.status
             order.accepted = order.accepted or read.status != "REJECTED"
         if read.quantity is not None:
             order.quantity = read.quantity + order.before
@@ -140,19 +142,28 @@ class Executions:
         return order.name, order.venue_id or read.venue_id, order.instrument, read.ts
 
     def _new(self, order: o.Order, read: Execution) -> list[Said]:
-        if order.accepted or order.closed:
+        if order.accepted or (order.closed and order.status != "REJECTED"):
             return []
         order.accepted = True
+        if order.status == "REJECTED":  # we told so ourselves: it was taken to be lost
+            order.status = read.status or "ACCEPTED"
+            told = f"{_what(order)} was told as rejected ({order.reason}) and works: cancel it"
+            return [Notice("critical", "rejected_works", told), Accepted(*self._head(order, read))]
         if order.status == "SENT":
             order.status = "ACCEPTED"
         return [Accepted(*self._head(order, read))]
 
     def _fill(self, order: o.Order, read: Execution) -> list[Said]:
-        if read.last is None or read.last[0] <= 0:
-            order.doubted = True
-            self.doubtful[id(order)] = order
-            return [Notice("critical", "fill_unreadable", f"{_what(order)}: {read.exec_id}")]
-        return self.booked(order, read, read.exec_id or _made(order, read))
+        nobodys = read.side is None and not order.accepted and not order.name
+        if read.last is None or read.last[0] <= 0 or nobodys:
+            return self._unreadable(order, read)
+        return self.booked(order, read, read.exec_id or made_id(read, order.wire))
+
+    def _unreadable(self, order: o.Order, read: Execution) -> list[Said]:
+        order.doubted = True
+        self.doubtful[id(order)] = order
+        told = f"{_what(order)}: a {read.what}, 17={read.exec_id}, 19={read.exec_ref}"
+        return [Notice("critical", "fill_unreadable", told)]
 
     def booked(self, order: o.Order, read: Execution, trade_id: str) -> list[Said]:
         """Book an execution, once; `read` may come from any book that tells of it."""
@@ -190,7 +201,9 @@ class Executions:
     def _bust(self, order: o.Order, read: Execution) -> list[Said]:
         trade_id = self._refs.get(read.exec_ref, read.exec_ref)
         known = order.trades.get(trade_id)
-        if not trade_id or (known is not None and not known.quantity):
+        if not trade_id:
+            return self._unreadable(order, read)
+        if known is not None and not known.quantity:
             return []
         order.put(o.Execution(trade_id, ZERO, ZERO, read.ts))
         self._reopen(order, read)
@@ -198,7 +211,9 @@ class Executions:
 
     def _correct(self, order: o.Order, read: Execution) -> list[Said]:
         trade_id = self._refs.get(read.exec_ref, read.exec_ref)
-        if not trade_id or read.last is None or (read.exec_id and read.exec_id in self._refs):
+        if not trade_id or read.last is None:
+            return self._unreadable(order, read)
+        if read.exec_id and read.exec_id in self._refs:
             return []
         if read.exec_id:
             self._refs[read.exec_id] = trade_id
@@ -222,6 +237,7 @@ class Executions:
         if order.closed:
             return []
         if asked is not None and asked.kind == "replace" and self.leg is not None:
+            order.cum = max(order.cum, read.cum or ZERO)
             leave = self.leg(order, asked)
             if leave is not None:
                 return [leave]
@@ -236,7 +252,8 @@ class Executions:
         if ask is None or ask.kind != "leg" or read.what in ("rejected", "pending"):
             return []
         self.book.answered(read.wire)
-        order.before, order.cum, order.wire = order.filled, ZERO, read.wire
+        order.before, order.cum = max(order.filled, order.told), ZERO
+        order.wire = read.wire
         return self._updated(order, read, ask)
 
     def _replaced(self, order: o.Order, read: Execution) -> list[Said]:
@@ -255,9 +272,9 @@ class Executions:
         change = ask.change if ask is not None else None
         wanted = (change.quantity, change.price, change.trigger_price) if change else (None,) * 3
         told = None if read.quantity is None else read.quantity + order.before
-        order.quantity = _first(told, wanted[0], order.quantity) or ZERO
-        order.price = _first(read.price, wanted[1], order.price)
-        order.trigger = _first(read.trigger, wanted[2], order.trigger)
+        order.quantity = first(told, wanted[0], order.quantity) or ZERO
+        order.price = first(read.price, wanted[1], order.price)
+        order.trigger = first(read.trigger, wanted[2], order.trigger)
         terms = (order.quantity, order.price, order.trigger)
         return [Updated(*self._head(order, read), *terms)]
 
@@ -336,7 +353,9 @@ class Executions:
 
     def _check(self, order: o.Order, read: Execution) -> list[Said]:
         said: list[Said] = []
-        if read.cum is not None and read.what != "rejected":
+        if not self.profile.replace and order.outgrown(read.wire, read.orig):
+            pass  # it counts from an order that is over
+        elif read.cum is not None and read.what != "rejected":
             if read.what in ("bust", "correct"):
                 order.cum = order.cum if read.again else read.cum
             elif read.cum < order.cum and not read.again and not order.closed:
@@ -346,7 +365,7 @@ class Executions:
             order.cum = order.filled - order.before  # this book does not count
         self._doubt(order)
         working = read.what in CHECKED and read.status in WORKING and not read.again
-        sums = None not in (read.cum, read.leaves, read.quantity)
+        sums = None not in (read.cum, read.leaves, read.quantity) and read.get(t.ORD_STATUS) != "3"
         if working and sums and (read.cum or ZERO) + (read.leaves or ZERO) != read.quantity:
             self.doubtful[id(order)] = order
             told = f"CumQty {read.cum} + LeavesQty {read.leaves} is not OrderQty {read.quantity}"
@@ -373,19 +392,9 @@ class Executions:
         return [said]
 
 
-def _first(*values: Decimal | None) -> Decimal | None:
-    return next((value for value in values if value is not None), None)
-
-
 def _what(order: o.Order) -> str:
     return f"order {order.name or order.venue_id or order.wire}"
 
 
 def _off(code: str, order: o.Order, text: str) -> Notice:
     return Notice("warning", code, f"{_what(order)}: {text}; the venue is asked")
-
-
-def _made(order: o.Order, read: Execution) -> str:
-    """Return an id for an execution that came without one: the same when it comes again."""
-    told = f"{read.venue_id or order.wire}|{read.cum}|{read.last}|{read.get(t.TRANSACT_TIME)}"
-    return hashlib.sha256(told.encode()).hexdigest()[:32]

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from onetape.errors import VenueError
-from onetape.run.ports import AnyReport, AnyWord, Notice, VenueState
-from onetape_fix.gateway.line import Heard, Inbound, LineAlarm, LineState, Refused, Sent
+from onetape.run.ports import AnyReport, AnyWord, Notice, OrderStatus, VenueState
+from onetape_fix.gateway.line import Heard, Inbound, LineAlarm, LineState, Live, Refused, Sent
 from onetape_fix.profiles import Profile, SymbolMap
 from onetape_fix.session.settings import SessionConfig
 from onetape_fix.trade import orders as o
@@ -32,12 +32,16 @@ from onetape_fix.trade.outgoing import Outgoing
 from onetape_fix.trade.queries import Questions
 from onetape_fix.trade.reading import execution
 from onetape_fix.trade.rejects import Rejects
-from onetape_fix.wire import Message
+from onetape_fix.wire import Message, parse_utc
 from onetape_fix.wire import tags as t
 
 Emit = Callable[[AnyReport | AnyWord], None]
-DOUBTFUL = frozenset(("reset", "gap_filled_over", "seq_too_low", "seq_ahead", "no_resend"))
+DOUBTFUL = frozenset(
+    ("reset", "gap_filled_over", "seq_too_low", "seq_ahead", "no_resend", "journal_lost")
+)
+NOT_TAKEN = frozenset(("rejected", "application", "store"))  # it came, and nobody took it in
 LEVELS = {"lenient": "info", "skew": "warning", "stale_order": "warning", "throttled": "warning"}
+UNSOLICITED = 325  # Y: told without being asked, though a request is named
 
 
 class Flow:
@@ -68,21 +72,28 @@ class Flow:
         self.executions.leg = lambda order, ask: self.outgoing.leg(order, ask, time.time_ns())
         self.send: Callable[[Leave], None] = lambda _: None
         self.doubted: Callable[[], None] = lambda: None
+        self._ttl = session.order_ttl
         self._emit: Emit | None = None
         self._held: list[Said] = []
         self._floor = self.mark.at  # up to there everything was passed on before
+        self._at = 0  # up to there everything was heard
+        self._unsaid: list[Said] = []  # of the history, until it is known to be of this journal
         self._up = False
 
     # -- who hears
 
-    def begin(self, emit: Emit) -> None:
-        """Say that we are connected, and from here on everything."""
+    def begin(self, emit: Emit, *, up: bool = True) -> None:
+        """Say that we are connected, and from here on everything; `up`: the session still is."""
         self._emit, self._up = emit, True
         self._floor = self.mark.at or 0
         self.joined.up(ORDERS)
         emit(VenueState("connected"))
         held, self._held = self._held, []
         self.say(held)
+        if not up:  # it was lost while we connected
+            self._moved(LineState(False, "the session was lost while this venue connected"))
+        if self._at:
+            self.mark.move(self._at)
 
     def end(self) -> None:
         """Say nothing any more."""
@@ -133,18 +144,37 @@ class Flow:
                 self._moved(heard)
             case LineAlarm():
                 self._alarm(heard)
-            case _:  # the history is told
-                pass
+            case Live():
+                self._caught_up()
 
     def _inbound(self, heard: Inbound) -> None:
         floor = self._floor
         fresh = not heard.replayed or (floor is not None and heard.position > floor)
         said = self.read(heard.message, heard.ts, replayed=heard.replayed)
+        if self._old(heard):
+            said = [each for told in said for each in self._kept_back(told)]
         if fresh:
             self.say(said)
         else:  # it was said before; what had to leave because of it has left
             self.executions.doubtful.clear()
-        self.mark.move(heard.position)
+            if floor is not None:
+                self._unsaid += [each for each in said if not isinstance(each, Leave)]
+        self._passed(heard.position)
+
+    def _old(self, heard: Inbound) -> bool:
+        """Tell whether something happened too long ago for an order to leave because of it."""
+        if heard.replayed:
+            return True
+        try:
+            first = parse_utc(heard.message.get(t.ORIG_SENDING_TIME, ""))
+        except ValueError:
+            return False
+        return self._ttl is not None and heard.ts - first > self._ttl * 1e9
+
+    def _kept_back(self, told: Said) -> list[Said]:
+        if not isinstance(told, Leave):
+            return [told]
+        return self.rejects.lost(told.ref, "the cancel was heard of too late", time.time_ns())
 
     def read(self, message: Message, ts: int, *, replayed: bool = False) -> list[Said]:
         """Return what a message of the venue tells; "" answers go to their questions."""
@@ -160,7 +190,8 @@ class Flow:
             case "3" | "j":
                 return self._rejected(message, ts)
             case "AE":
-                return [] if replayed else self.captured("capture", message, ts)
+                late = t.TRADE_REQUEST_ID in message and message.get(UNSOLICITED) != "Y"
+                return [] if replayed or late else self.captured("capture", message, ts)
             case "B":
                 level = "warning" if self.profile.warns_by_news else "info"
                 return [Notice(level, "news", f"{message.get(t.HEADLINE, '')} {_text(message)}")]
@@ -193,7 +224,22 @@ class Flow:
         self.rejects.sent(heard.seq, heard.ref or _ref(heard.message))
         if heard.replayed or not heard.ref:
             self.history.take(heard.message)
-        self.mark.move(heard.position)
+        self._passed(heard.position)
+
+    def _passed(self, position: int) -> None:
+        """Heard up to there; what nobody could be told yet is not behind the bookmark."""
+        self._at = position
+        if self._emit is not None:
+            self.mark.move(position)
+
+    def _caught_up(self) -> None:
+        """The history is told. One that ends before our bookmark is another journal's."""
+        unsaid, self._unsaid = self._unsaid, []
+        if self.mark.at is not None and self._at < self.mark.at and unsaid:
+            told = f"the journal ends at {self._at}, {self.mark.at} was told: it is another one"
+            self.mark.restart(0)
+            self._floor = 0
+            self.say([Notice("critical", "journal_lost", f"{told}; all of it is told"), *unsaid])
 
     def lost(self, ref: str, why: str) -> None:
         """What was handed over has not left."""
@@ -215,11 +261,16 @@ class Flow:
     def _alarm(self, alarm: LineAlarm) -> None:
         if alarm.code == "reset":
             self.rejects.began_anew()
+        if alarm.code == "journal_lost":
+            self._floor = 0
+            self.mark.restart(0)
         if alarm.code == "stale_order":
             self._stale(str(alarm.detail.get("client_order_id", "")), alarm.text)
-        level = LEVELS.get(alarm.code, "critical" if alarm.code in DOUBTFUL else "warning")
+        level = LEVELS.get(
+            alarm.code, "critical" if alarm.code in DOUBTFUL | NOT_TAKEN else "warning"
+        )
         self.say([Notice(level, alarm.code, alarm.text)])
-        if alarm.code in DOUBTFUL:
+        if level == "critical":
             self.unsure(alarm.text)
 
     def _stale(self, wire: str, why: str) -> None:
@@ -244,7 +295,7 @@ class Doubts:
         self,
         flow: Flow,
         wait: float,
-        ask: Callable[[o.Order], Awaitable[object]],
+        ask: Callable[[o.Order], Awaitable[OrderStatus | None]],
         fills: Callable[[o.Order], Awaitable[list[Said]]],
     ) -> None:
         self._flow, self._wait, self._ask, self._fills = flow, wait, ask, fills
@@ -274,14 +325,22 @@ class Doubts:
         told = f"order {named}: the venue says {order.told} is filled, {order.filled} was reported"
         if order.accepted:
             flow.say([Notice("warning", "cum_qty", f"{told}; it is asked")])
+        answer: OrderStatus | None = None
         try:
-            if await self._ask(order) is None and not order.accepted:
+            answer = await self._ask(order)
+            if answer is None and not order.accepted:
                 why = "it was too old to be sent again, and the venue does not have it"
                 flow.say(flow.rejects.lost(order.wire, why, time.time_ns()))
+        except VenueError as err:  # who cannot be asked has not said that there is none
+            flow.say([Notice("warning", "cum_qty", f"order {named}: {err}")])
+        try:
             if order.told != order.filled:
                 flow.say(await self._fills(order))
         except VenueError as err:
             flow.say([Notice("warning", "cum_qty", f"order {named}: {err}")])
+        if answer is not None:
+            over = flow.book.over(order, answer.status, answer.reason, answer.ts_event)
+            flow.say(list(over))
         flow.say(flow.executions.settle(order))
 
 

@@ -8,21 +8,23 @@ Several processes may have a venue on one session (a trader, and a kill that som
 each makes its ids with the file in hand, and knows those of the others.
 
 Made up   microseconds since 1970, rising; where the rule has no room for that, a count.
-Raises    SettingsError for a file that cannot be used.
+Raises    SettingsError for a file that cannot be used; VenueError for an id that cannot be kept.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from onetape.errors import SettingsError
+from onetape.errors import SettingsError, VenueError
 from onetape_fix.profiles import IdRule
 
 DAY_NS = 86_400 * 1_000_000_000
@@ -109,9 +111,9 @@ class Ids:
         day = self._today()
         if self._client.get(wire) != client or self._day.get(wire) != day:
             pair = (day, wire, client, first)
-            self._take(pair)
             if self._file is not None:
                 self._file.add(pair)
+            self._take(pair)
         return wire
 
     def _take(self, pair: Pair) -> None:
@@ -244,13 +246,28 @@ class _Kept:
 
     def add(self, pair: Pair) -> None:
         """Write a pair: from here on it survives the process."""
-        size = os.write(self._handle, _line(pair))
+        size = self._written(_line(pair))
         self._size += size if self._held else 0  # else it is read again, as news
         with self._lock:
             if self._timer is None:
                 self._timer = threading.Timer(SYNC_S, self._sync)
                 self._timer.daemon = True
                 self._timer.start()
+
+    def _written(self, line: bytes) -> int:
+        before = os.fstat(self._handle).st_size
+        try:
+            size = os.write(self._handle, line)
+            if size < len(line):
+                raise OSError(errno.ENOSPC, "the disk is full")
+        except OSError as err:
+            with suppress(OSError):  # half a line would make the file unreadable
+                os.ftruncate(self._handle, before)
+            raise VenueError(
+                f"an order's id cannot be written to {self._path} ({err.strerror}); nothing has "
+                "left"
+            ) from err
+        return size
 
     def _sync(self) -> None:
         with self._lock:

@@ -15,7 +15,7 @@ import msgspec
 
 from onetape.run.ports import Difference, Notice
 from onetape_fix.trade.executions import Executions, Said
-from onetape_fix.trade.reading import Execution
+from onetape_fix.trade.reading import Execution, digest
 
 REMEMBERED = 50_000  # executions that were compared
 EXECUTED = frozenset(("fill", "bust", "correct"))
@@ -106,10 +106,13 @@ class Joined:
         """A side of a two-sided report may be an execution that its order has without the side."""
         order = self._executions.book.on_wire(read.wire) or self._executions.book.at(read.venue_id)
         plain, dot, side = read.exec_id.rpartition(".")
-        if order is None or not dot or side not in "12345" or plain not in order.trades:
+        if order is None or not dot or side not in "12345":
+            return read
+        named = {digest(name): name for name in order.trades} | {n: n for n in order.trades}
+        if plain not in named:
             return read
         ref = read.exec_ref.removesuffix(f".{side}")
-        return msgspec.structs.replace(read, exec_id=plain, exec_ref=ref)
+        return msgspec.structs.replace(read, exec_id=named[plain], exec_ref=named.get(ref, ref))
 
     def _booked(self, read: Execution) -> list[Said]:
         if read.what == "fill" and (read.last is None or not read.exec_id):

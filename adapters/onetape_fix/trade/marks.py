@@ -22,15 +22,21 @@ class Mark:
         self.at: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         if path is not None:
-            with suppress(OSError, ValueError):  # none yet, or torn: then all is told again
-                self.at = int(path.read_text(encoding="ascii"))
+            self.at = _read(path)
 
     def move(self, position: int) -> None:
         """Say that everything up to a position was passed on; written shortly after."""
         if self.at is None or position > self.at:
-            self.at = position
-            if self._timer is None and self._path is not None:
+            first, self.at = self.at is None, position
+            if first:  # without one, what comes after a kill would be taken for the past
+                self.save()
+            elif self._timer is None and self._path is not None:
                 self._later()
+
+    def restart(self, position: int) -> None:
+        """Begin at a position of another journal."""
+        self.at = position
+        self.save()
 
     def _later(self) -> None:
         try:
@@ -50,3 +56,13 @@ class Mark:
                 beside = self._path.with_suffix(".mark-new")
                 beside.write_text(str(self.at), encoding="ascii")
                 beside.replace(self._path)
+
+
+def _read(path: Path) -> int | None:
+    """None where there is none; of a torn one nothing is known, and all is told again."""
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return 0

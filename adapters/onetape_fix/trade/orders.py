@@ -16,7 +16,15 @@ from typing import Literal
 
 import msgspec
 
-from onetape.run.ports import ModifyOrder, NewOrder, OrderStatus, Side
+from onetape.run.ports import (
+    Canceled,
+    Expired,
+    ModifyOrder,
+    NewOrder,
+    OrderStatus,
+    Rejected,
+    Side,
+)
 from onetape_fix.trade.words import CLOSED
 
 ZERO = Decimal(0)
@@ -110,6 +118,21 @@ class Order(msgspec.Struct, kw_only=True, eq=False):
             if ask.kind == "modify":
                 return wire
         return self.wire
+
+    def wanted(self) -> tuple[Decimal, Decimal | None, Decimal | None]:
+        """Return quantity, price and trigger as they will be once all that is asked for holds."""
+        quantity, price, trigger = self.quantity, self.price, self.trigger
+        for ask in self.asks.values():
+            if ask.kind == "modify" and ask.change is not None:
+                change = ask.change
+                quantity = quantity if change.quantity is None else change.quantity
+                price = price if change.price is None else change.price
+                trigger = trigger if change.trigger_price is None else change.trigger_price
+        return quantity, price, trigger
+
+    def outgrown(self, wire: str, orig: str) -> bool:
+        """Whether these are ids of an order before this one in a chain of cancels and orders."""
+        return bool(self.before) and wire in self.chain and self.wire not in (wire, orig)
 
     def pending(self, *kinds: Kind) -> Ask | None:
         """Return its oldest request of these kinds."""
@@ -218,6 +241,21 @@ class OrderBook:
     def working(self, account: str | None = None) -> list[Order]:
         """Return the orders that have not ended."""
         return [o for o in self if not o.closed and account in (None, "", o.account)]
+
+    def over(
+        self, order: Order, status: str, reason: str, ts: int
+    ) -> list[Canceled | Expired | Rejected]:
+        """End an order as an answer of the venue says; return what tells so. A filled one ends by
+        its executions."""
+        if order.closed or status not in ("CANCELED", "EXPIRED", "REJECTED"):
+            return []
+        order.status, order.reason = status, reason
+        self.ended(order)
+        head = (order.name, order.venue_id, order.instrument, ts)
+        if status == "EXPIRED":
+            return [Expired(*head)]
+        was = Canceled if status == "CANCELED" or order.filled else Rejected
+        return [was(*head, reason)]
 
     def ended(self, order: Order) -> None:
         """Remember an order that ended for a while: late fills and repeats come after it."""

@@ -79,7 +79,7 @@ class Outgoing:
         change = ask.change
         assert change is not None
         total = order.quantity if change.quantity is None else change.quantity
-        left = total - order.filled
+        left = total - max(order.filled, order.told)  # a fill may be on its way still
         if left <= 0:
             return None
         wire = self.ids.next(order.name or ask.name)
@@ -177,12 +177,13 @@ class Outgoing:
             order = o.Order(
                 name="", wire="", account="", instrument=change.instrument, type="LIMIT"
             )
-        quantity = order.quantity if change.quantity is None else change.quantity
+        quantity, price, trigger = order.wanted()  # not to take back what is under way
+        quantity = quantity if change.quantity is None else change.quantity
         changed = o.Order(
             name="", wire="", account=order.account, instrument=order.instrument, side=order.side,
             type=order.type, force=order.force, expire=order.expire,
-            price=order.price if change.price is None else change.price,
-            trigger=order.trigger if change.trigger_price is None else change.trigger_price,
+            price=price if change.price is None else change.price,
+            trigger=trigger if change.trigger_price is None else change.trigger_price,
             post_only=order.post_only, reduce_only=order.reduce_only,
         )  # fmt: skip
         return [*body, *self._terms(changed, quantity - order.before, now)]

@@ -132,7 +132,12 @@ def trade_id(message: Message, told: str, profile: Profile) -> str:
     if profile.exec_ids_per_day:
         day = message.get(t.TRADE_DATE) or message.get(t.TRANSACT_TIME, "")[:8]
         told = f"{day}-{told}" if day else told
-    return told if len(told) <= LONGEST_ID else hashlib.sha256(told.encode()).hexdigest()[:32]
+    return told if len(told) <= LONGEST_ID else digest(told)
+
+
+def digest(told: str) -> str:
+    """Return a shorter name for a long id."""
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
 def time_of(message: Message, now: int) -> int:
@@ -165,3 +170,17 @@ def commission(read: Execution, currency: str) -> tuple[Decimal, str]:
 def liquidity(read: Execution) -> str:
     """Return whether an execution made or took liquidity, where that is told."""
     return LIQUIDITY.get(read.get(t.LAST_LIQUIDITY_IND), "NO_LIQUIDITY_SIDE")
+
+
+def made_id(read: Execution, wire: str) -> str:
+    """Return an id for an execution that came without one: the same when it comes again; `wire` is
+    what its order is called by."""
+    told = f"{read.venue_id or wire}|{read.cum}|{read.last}|{read.get(t.TRANSACT_TIME)}"
+    return digest(told)
+
+
+def of_day(read: Execution, force: str) -> Execution:
+    """Done for the day (39=3) ends an order of the day; any other comes back."""
+    if read.get(t.ORD_STATUS) != "3" or force == "DAY":
+        return read
+    return msgspec.structs.replace(read, status="PARTIALLY_FILLED" if read.cum else "ACCEPTED")

@@ -29,7 +29,7 @@ from onetape.run.ports import (
     PositionStatus,
 )
 from onetape_fix.gateway.building import profile_of
-from onetape_fix.gateway.line import Heard, Inbound, LineState
+from onetape_fix.gateway.line import Heard, Inbound, LineState, Live
 from onetape_fix.profiles import SymbolMap, tells_of
 from onetape_fix.session.settings import SessionConfig
 from onetape_fix.trade import orders as o
@@ -95,7 +95,7 @@ class Venue:
             await self.disconnect()
             raise
         self._open = True
-        self._flow.begin(emit)
+        self._flow.begin(emit, up=shared.up)
 
     async def _greeted(self, shared: Shared) -> None:
         """Our own simulated venue says who it is."""
@@ -245,7 +245,8 @@ class Venue:
         self._must_tell("fills" in self.tells, "executions")
         asking = self._flow.asking
         answers = await self._ask(
-            "executions", lambda id: Leave("AD", asking.trades(account, since, id), id)
+            "executions",
+            lambda id: Leave("AD", asking.trades(account, since, id, time.time_ns()), id),
         )
         return asking.fills_in(answers, account, since)
 
@@ -301,7 +302,8 @@ class Venue:
     # -- orders in doubt
 
     async def _asked_again(self, order: o.Order) -> OrderStatus | None:
-        return await self._status(order, order.name) if "status" in self.tells else None
+        self._must_tell("status" in self.tells, "order status")
+        return await self._status(order, order.name)
 
     async def _fills_again(self, order: o.Order) -> list[Said]:
         if "fills" not in self.tells:
@@ -331,12 +333,17 @@ class Venue:
 
     def _copy(self, session: SessionConfig, shared: Shared) -> Callable[[Heard], None]:
         flow, profile = self._flow, profile_of(session)
+        told = False  # the history: what came before we listened
 
         def take(heard: Heard) -> None:
+            nonlocal told
+            if isinstance(heard, Live):
+                told = True
             if isinstance(heard, LineState):
                 change = flow.joined.up if heard.up else flow.joined.down
                 change(session.name)
-            if not isinstance(heard, Inbound) or heard.replayed:
+            # a line that was lost tells what it missed as replayed, and that is news
+            if not isinstance(heard, Inbound) or (heard.replayed and not told):
                 return
             message = heard.message
             if message.type == "AE":

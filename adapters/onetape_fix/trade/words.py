@@ -9,7 +9,7 @@ from onetape.run.ports import Side
 # "minus", "plus", short and short exempt are sides of their own there
 SIDES: dict[str, Side] = {
     **{"1": "BUY", "3": "BUY"},
-    **{"2": "SELL", "4": "SELL", "5": "SELL", "6": "SELL"},
+    **{"2": "SELL", "4": "SELL", "5": "SELL", "6": "SELL", "H": "SELL"},
 }
 SIDE_OF: dict[str, str] = {"BUY": "1", "SELL": "2"}
 
@@ -72,3 +72,8 @@ def number(text: str | None) -> Decimal | None:
 def members(text: str) -> frozenset[int]:
     """Return the tags that a text lists: those that may stand in a row of a group."""
     return frozenset(map(int, text.split()))
+
+
+def first(*values: Decimal | None) -> Decimal | None:
+    """Return the first that is told."""
+    return next((value for value in values if value is not None), None)

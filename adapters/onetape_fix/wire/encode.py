@@ -91,11 +91,11 @@ def _text(body: Body, data_tags: frozenset[int]) -> str:
     try:
         fields = [
             prefix[tag] + v
-            if (kind := type(v)) is str
+            if type(v) is str
             else prefix[tag] + str(v)
-            if kind is int
+            if type(v) is int
             else prefix[tag] + _decimal(tag, v)
-            if kind is Decimal
+            if type(v) is Decimal
             else _field(tag, v, data_tags)
             for tag, v in body
         ]

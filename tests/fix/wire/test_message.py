@@ -66,6 +66,26 @@ def test_a_broker_may_name_data_fields_of_its_own():
         parse(raw)
 
 
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from((1, 11, 55, 58, 5001)), st.sampled_from(("", "A", "=", "1=2"))
+            ),
+            max_size=4,
+        ),
+        max_size=8,
+    )
+)
+def test_messages_that_are_alike_but_for_their_tags_are_each_read_by_their_own(bodies):
+    for body in bodies:
+        fields = [(8, "FIX.4.4"), (9, "5"), (35, "U9"), *body, (10, "000")]
+        raw = "".join(f"{tag}={value}\x01" for tag, value in fields).encode()
+        assert parse(raw).fields == fields
+        with pytest.raises(Garbled):
+            parse(raw + b"10")
+
+
 def test_values_may_hold_equal_signs():
     assert parse(wire("8=FIX.4.4|9=1|35=B|58=a=b==|10=000|"))[58] == "a=b=="
 

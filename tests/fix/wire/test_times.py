@@ -74,6 +74,15 @@ def test_any_text_is_a_time_or_a_value_error(text):
         return
 
 
+@pytest.mark.parametrize(
+    ("ns", "digits", "text"),
+    [(0, 9, "19700101-00:00:00.000000000"), (7_000_123, 6, "19700101-00:00:00.007000"),
+     (-1, 3, "19691231-23:59:59.999")],
+)  # fmt: skip
+def test_the_first_second_and_what_was_before_it_have_all_their_digits(ns, digits, text):
+    assert format_utc(ns, digits) == text
+
+
 def test_other_digits_are_refused():
     with pytest.raises(ValueError, match="0, 3, 6 or 9"):
         format_utc(0, 4)
