@@ -85,20 +85,24 @@ def test_a_kill_from_another_process_cancels_all_orders_and_the_trader_hears_of_
 
 
 @pytest.mark.slow
-def test_the_command_kill_says_done_on_the_brokers_word(
+def test_the_command_kill_of_a_strategy_cancels_one_by_one_on_the_brokers_word(
     desk: Desk, tape: Tape, started: list[Session]
 ) -> None:
     session = desk.trade(Rests, tape, limits=WIDE)
     started.append(session)
     session.wait(timeout=60)
     until(lambda: status(session).working == 60, 30, "orders at work")
-    command = [sys.executable, "-m", "onetape.cli", "kill", f"account:{ACCOUNT}", "--json"]
+    command = [sys.executable, "-m", "onetape.cli", "kill", "strategy:Rests", "--json"]
     command += ["--reason", "a drill", "--tape", tape.url]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["state"] == "KILLED"
+    told = json.loads(done.stdout)
+    assert (told["state"], told["working"]) == ("KILLED", [])
+    assert told["requests"] >= 60
     until(lambda: status(session).working == 0, 10, "the trader's hearing of it")
     session.stop()
+    desk.broker.kept()
+    assert max(cancel_ids(tape).values()) == 1
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from onetape_fix.trade.ids import Ids
 ids = Ids(IdRule(), Path(sys.argv[1]), now=lambda: 1_704_726_000_000_000_000)
 print("here", flush=True)
 sys.stdin.readline()
-print(" ".join(ids.next("theirs") for _ in range(2_000)), flush=True)
+print(" ".join(ids.next("theirs") for _ in range(300)), flush=True)
 """
 
 
@@ -55,9 +56,9 @@ def test_ids_of_two_processes_never_meet(tmp_path: Path) -> None:
         assert other.stdout.readline() == "here\n"
         other.stdin.write("go\n")
         other.stdin.flush()
-        mine = [ours.next("ours") for _ in range(2_000)]
+        mine = [ours.next("ours") for _ in range(300)]
         theirs = other.stdout.readline().split()
-    assert len({*mine, *theirs}) == 4_000
+    assert len({*mine, *theirs}) == 600
     again = Ids(IdRule(), path, frozen)
     assert {again.client(wire) for wire in mine} == {"ours"}
     assert {again.client(wire) for wire in theirs} == {"theirs"}
@@ -91,3 +92,22 @@ def test_one_who_stands_still_with_the_file_in_hand_does_not_hold_up_a_cancel(
     assert Ids(IdRule(), path, frozen).client(wire) == "O-1"
     assert ours.next("O-3") not in (wire, other)
     assert ours.client(other) == "O-2"
+
+
+def test_one_who_wrote_without_the_file_in_hand_does_not_make_it_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.ids"
+    ours, other = Ids(IdRule(), path, frozen), Ids(IdRule(), path, frozen)
+    write = os.write
+
+    def between(handle: int, data: bytes) -> int:
+        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr(module, "PATIENCE_S", 0.0)
+        other.next("O-2")  # it waited for long enough: ours has the file in hand
+        return write(handle, data)
+
+    monkeypatch.setattr(os, "write", between)
+    wires = [ours.next("O-1"), ours.next("O-3"), other.next("O-4")]
+    again = Ids(IdRule(), path, frozen)
+    assert [again.client(wire) for wire in wires] == ["O-1", "O-3", "O-4"]

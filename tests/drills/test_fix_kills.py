@@ -11,7 +11,7 @@ import pytest
 from .fix_drill import VICTIMS, FixOutcome, plan
 from .fix_many import FixMany
 
-QUICK, KILLS, MORE, AT_ONCE = (2,), 4, range(10, 30), 2
+QUICK, KILLS, MORE, AT_ONCE = (2,), 3, range(10, 30), 2
 Drilled = dict[int, Future[FixOutcome]]
 
 

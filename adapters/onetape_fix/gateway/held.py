@@ -61,15 +61,17 @@ class House(Protocol):
 class Here:
     """A listener of this process: its callback hears structs."""
 
-    __slots__ = ("_failed", "hear")
+    __slots__ = ("_data_tags", "_failed", "hear")
 
     roomy = True
 
-    def __init__(self, hear: Hear, failed: Callable[[Here, Exception], None]) -> None:
-        self.hear, self._failed = hear, failed
+    def __init__(
+        self, hear: Hear, failed: Callable[[Here, Exception], None], data_tags: frozenset[int]
+    ) -> None:
+        self.hear, self._failed, self._data_tags = hear, failed, data_tags
 
     def tell(self, item: Item) -> None:
-        message = item.message or parse(item.raw)
+        message = item.message or parse(item.raw, self._data_tags)
         if item.way == "in":
             self._say(Inbound(message, item.position, item.ts, item.replayed))
         else:
@@ -218,7 +220,7 @@ class Held:
 
     def listen(self, hear: Hear | Ear, since: int) -> Listener:
         """Let somebody hear from behind a position of the journal on."""
-        ear: Ear = Here(hear, self._failed) if callable(hear) else hear
+        ear: Ear = Here(hear, self._failed, self.data_tags) if callable(hear) else hear
         oldest = self.clock.now() - self.history_ns
         asked, ends = since, self.store.position
         since = ALL if asked > ends else asked

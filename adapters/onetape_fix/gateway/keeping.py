@@ -32,6 +32,7 @@ from onetape.tape.wirelog import (
     WireRow,
     stream_of,
 )
+from onetape_fix.session.store import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +92,7 @@ class Keeping:
         self._thread: threading.Thread | None = None
         self._sealed_at = time.monotonic()
         self.trouble = ""
+        self._damaged = False  # a journal cannot be read
         self.rows = 0
 
     def start(self, stores: dict[str, Store]) -> None:
@@ -147,7 +149,7 @@ class Keeping:
                 if stopping or self._stop.wait(WAITS_S[1]):
                     return
                 continue
-            self.trouble, wait = "", WAITS_S[0]
+            self.trouble, wait = self.trouble if self._damaged else "", WAITS_S[0]
             if stopping and not more:
                 return
             if not more and self._stop.wait(self._pause):
@@ -161,11 +163,18 @@ class Keeping:
     def _turn(self) -> bool:
         """Copy one batch of each session; True where more is waiting."""
         more = False
+        troubles: list[str] = []
         for shelf in self._shelves.values():
-            if shelf.kept is None:
-                self._open(shelf)
-            if shelf.store.position > (shelf.kept or 0):
-                more = self._copy(shelf) or more
+            try:
+                if shelf.kept is None:
+                    self._open(shelf)
+                if shelf.store.position > (shelf.kept or 0):
+                    more = self._copy(shelf) or more
+            except StoreError as err:  # one journal that cannot be read leaves the others alone
+                troubles.append(f"{shelf.session}: {err}")
+        if troubles:
+            self._say("; ".join(troubles))
+        self._damaged = bool(troubles)
         return more
 
     def _open(self, shelf: Shelf) -> None:

@@ -141,6 +141,15 @@ def running(socket: Path) -> int:
         return 0 if _held(file) else _pid_in(file)
 
 
+def died(socket: Path) -> bool:
+    """Tell whether a gateway ended without having been stopped: a stopped one leaves no pid."""
+    path = socket.with_suffix(".lock")
+    if not path.exists():
+        return False
+    with path.open("r+", encoding="ascii") as file:
+        return _held(file) and _pid_in(file) != 0
+
+
 def _held(file: IO[str], patience: float = 0.0) -> bool:
     """Tell whether we got a lock; one that looks for a moment whether it is free is waited for."""
     until = time.monotonic() + patience

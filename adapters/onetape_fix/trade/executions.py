@@ -32,7 +32,7 @@ from onetape.run.ports import (
     Triggered,
     Updated,
 )
-from onetape_fix.profiles import Profile
+from onetape_fix.profiles import Profile, tells_of
 from onetape_fix.trade import orders as o
 from onetape_fix.trade.ids import Ids
 from onetape_fix.trade.reading import Execution, commission, liquidity, made_id, of_day
@@ -147,7 +147,7 @@ class Executions:
         order.accepted = True
         if order.status == "REJECTED":  # we told so ourselves: it was taken to be lost
             order.status = read.status or "ACCEPTED"
-            told = f"{_what(order)} was told as rejected ({order.reason}) and works: cancel it"
+            told = f"{order.called} was told as rejected ({order.reason}) and works: cancel it"
             return [Notice("critical", "rejected_works", told), Accepted(*self._head(order, read))]
         if order.status == "SENT":
             order.status = "ACCEPTED"
@@ -162,7 +162,7 @@ class Executions:
     def _unreadable(self, order: o.Order, read: Execution) -> list[Said]:
         order.doubted = True
         self.doubtful[id(order)] = order
-        told = f"{_what(order)}: a {read.what}, 17={read.exec_id}, 19={read.exec_ref}"
+        told = f"{order.called}: a {read.what}, 17={read.exec_id}, 19={read.exec_ref}"
         return [Notice("critical", "fill_unreadable", told)]
 
     def booked(self, order: o.Order, read: Execution, trade_id: str) -> list[Said]:
@@ -285,8 +285,9 @@ class Executions:
             return self.refused(ask, order, reason, read.ts)
         if order.closed:
             return []
-        if order.accepted and read.get(t.ORD_REJ_REASON) == DUPLICATE_ORDER:
-            return [Notice("warning", "duplicate_order", f"{_what(order)}: {reason}")]
+        twice = read.get(t.ORD_REJ_REASON) == DUPLICATE_ORDER
+        if twice and (order.accepted or "status" in tells_of(self.profile)):
+            return [Notice("warning", "duplicate_order", f"{order.called}: {reason}")]
         order.status, order.reason = "REJECTED", reason
         head = self._head(order, read)
         return [Canceled(*head, reason) if order.filled else Rejected(*head, reason)]
@@ -315,7 +316,7 @@ class Executions:
         """Done for the day: an order of the day has ended, any other comes back."""
         if order.force == "DAY":
             return self._expired(order, read)
-        return [Notice("info", "done_for_day", f"{_what(order)} {read.text}".strip())]
+        return [Notice("info", "done_for_day", f"{order.called} {read.text}".strip())]
 
     def _restated(self, order: o.Order, read: Execution) -> list[Said]:
         if order.closed:
@@ -337,7 +338,7 @@ class Executions:
         return [Triggered(*self._head(order, read))]
 
     def _paused(self, order: o.Order, read: Execution) -> list[Said]:
-        return [Notice("warning", read.what, f"{_what(order)} {read.text}".strip())]
+        return [Notice("warning", read.what, f"{order.called} {read.text}".strip())]
 
     def _pending(self, order: o.Order, read: Execution) -> list[Said]:
         if not order.closed and read.status.startswith("PENDING"):
@@ -364,6 +365,8 @@ class Executions:
         elif read.cum is None and read.what in ("fill", "bust", "correct"):
             order.cum = order.filled - order.before  # this book does not count
         self._doubt(order)
+        if read.what == "rejected" and not (order.closed or order.accepted):
+            self.doubtful[id(order)] = order  # a repeat was refused: the first one may work
         working = read.what in CHECKED and read.status in WORKING and not read.again
         sums = None not in (read.cum, read.leaves, read.quantity) and read.get(t.ORD_STATUS) != "3"
         if working and sums and (read.cum or ZERO) + (read.leaves or ZERO) != read.quantity:
@@ -392,9 +395,5 @@ class Executions:
         return [said]
 
 
-def _what(order: o.Order) -> str:
-    return f"order {order.name or order.venue_id or order.wire}"
-
-
 def _off(code: str, order: o.Order, text: str) -> Notice:
-    return Notice("warning", code, f"{_what(order)}: {text}; the venue is asked")
+    return Notice("warning", code, f"{order.called}: {text}; the venue is asked")

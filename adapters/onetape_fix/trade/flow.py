@@ -35,6 +35,7 @@ from onetape_fix.trade.rejects import Rejects
 from onetape_fix.wire import Message, parse_utc
 from onetape_fix.wire import tags as t
 
+LEG = "2"  # 442: one leg of an order that has several
 Emit = Callable[[AnyReport | AnyWord], None]
 DOUBTFUL = frozenset(
     ("reset", "gap_filled_over", "seq_too_low", "seq_ahead", "no_resend", "journal_lost")
@@ -181,6 +182,8 @@ class Flow:
         if self.questions.take(message):
             return []
         match message.type:
+            case "8" if message.get(t.MULTI_LEG_REPORTING_TYPE) == LEG:
+                return []  # the order's own report (442=3) tells the whole of it
             case "8":
                 read = execution(message, self.profile, self.symbols, ts)
                 said = self.executions.take(read)

@@ -181,7 +181,7 @@ class _Kept:
     def take(self) -> list[Pair]:
         """Take the file in hand, and return what others have written since; what is written until
         it is let go stands behind that. One who stands still with it in hand is not waited for."""
-        until = 0.0
+        until, pause = 0.0, 0.0
         while True:
             try:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -189,7 +189,8 @@ class _Kept:
                 until = until or time.monotonic() + PATIENCE_S
                 if time.monotonic() > until:
                     return self._news()
-                time.sleep(LOOK_S)
+                time.sleep(pause)
+                pause = min(pause + LOOK_S / 100, LOOK_S)
                 continue
             if os.fstat(self._handle).st_nlink:
                 self._held = True
@@ -246,8 +247,9 @@ class _Kept:
 
     def add(self, pair: Pair) -> None:
         """Write a pair: from here on it survives the process."""
-        size = self._written(_line(pair))
-        self._size += size if self._held else 0  # else it is read again, as news
+        size = self._size + self._written(_line(pair))
+        if os.fstat(self._handle).st_size == size:  # else others wrote: all is read, as news
+            self._size = size
         with self._lock:
             if self._timer is None:
                 self._timer = threading.Timer(SYNC_S, self._sync)

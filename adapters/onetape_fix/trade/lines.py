@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from onetape.errors import VenueUnavailable
+from onetape.errors import OnetapeError, VenueUnavailable
 from onetape_fix.gateway.hub import Gateway
 from onetape_fix.gateway.line import ALL, Heard, Inbound, Line, LineAlarm, LineState, Live
-from onetape_fix.gateway.process import ensure
+from onetape_fix.gateway.process import died, ensure
 from onetape_fix.gateway.remote import RemoteLine
 from onetape_fix.session.settings import Settings, read
 from onetape_fix.wire import Body
 
 Hear = Callable[[Heard], None]
+REVIVE_S = (0.5, 30.0)  # the shortest and the longest wait before a killed gateway is started
 GREETING = "UI"  # our own simulated venue's word about itself, kept for whoever comes later
 
 
@@ -101,6 +103,8 @@ class Shared:
                 self.greeting = None  # this logon has one of its own
             self.up, self._detail = heard.up, heard.detail or self._detail
             self._moved.set()
+            if not heard.up:
+                self._lines.revive()
         elif isinstance(heard, LineAlarm) and not self.up:
             self._detail = heard.text  # why it does not come up
         elif isinstance(heard, Inbound) and heard.message.type == GREETING:
@@ -120,6 +124,7 @@ class Lines:
         self._used: set[str] = set()
         self._gateway: Gateway | None = None
         self._starting = asyncio.Lock()
+        self._reviving: asyncio.Task[None] | None = None
 
     def shared(self, name: str) -> Shared:
         """Return a session's line."""
@@ -138,6 +143,19 @@ class Lines:
                 await gateway.start()
                 self._gateway = gateway
             return self._gateway.line(name)
+
+    def revive(self) -> None:
+        """Start the gateway's process again where it was killed; one that was stopped stays so."""
+        if self._how == "process" and (self._reviving is None or self._reviving.done()):
+            self._reviving = asyncio.get_running_loop().create_task(self._revived())
+
+    async def _revived(self) -> None:
+        wait, longest = REVIVE_S
+        while self._used and await asyncio.to_thread(died, read(self._path).gateway.socket):
+            with suppress(OnetapeError):  # it says in its log what is in the way
+                await asyncio.to_thread(ensure, self._path)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, longest)
 
     async def left(self, name: str) -> None:
         """A session is not used any more: a gateway in this process ends with its last one."""

@@ -107,6 +107,11 @@ class Order(msgspec.Struct, kw_only=True, eq=False):
         return self.cum + self.before
 
     @property
+    def called(self) -> str:
+        """What it is called in words for people."""
+        return f"order {self.name or self.venue_id or self.wire}"
+
+    @property
     def closed(self) -> bool:
         """Whether nothing of it works any more."""
         return self.status in CLOSED
