@@ -50,6 +50,7 @@ class Missed:
         self.unsure = ""
         self._since: int | None = None  # when the venue was last heard; None: it always is
         self._task: asyncio.Task[None] | None = None
+        self._unknown: list[str] = []  # orders of which a venue never tells
 
     def moved(self, state: str) -> None:
         """Learn that the way to the venue came to a state."""
@@ -96,7 +97,10 @@ class Missed:
             trader.kernel.bridge.take(report)
         await self._drained()
         breaks: list[kinds_live.BreakFound] = []
-        differ(theirs, trader.carried, Finder(trader.venue.name, trader.spec.account, breaks))
+        find = Finder(trader.venue.name, trader.spec.account, breaks)
+        differ(theirs, trader.carried, find)
+        for name in self._unknown:
+            find("state", name, "working", "never told")
         if not last and (breaks or not sure):
             return False
         trader.kernel.call(lambda: self._say(theirs, breaks))
@@ -131,10 +135,16 @@ class Missed:
             if order.client_order_id not in bridge.orders:
                 self._elsewhere(order)
         ours = {name: str(bridge.orders[name].instrument_id) for name in bridge.out}
+        told = "status" in ports.told_by(trader.venue)
+        self._unknown = []
         for name, instrument in (ours | kept(trader)).items():
-            status = listed.get(name) or await trader.venue.status(name)
+            status = listed.get(name)
+            if status is None and told:
+                status = await trader.venue.status(name)
             if status is not None:
                 self._compare(name, status, first, then)
+            elif not told:  # nobody can say what became of it: a person has to look
+                self._unknown.append(name)
             elif last:
                 then.append(ports.Rejected(name, "", instrument, self._now, NEVER))
             else:

@@ -98,7 +98,7 @@ __all__ = [
     "told_by",
 ]
 
-ANSWERS = frozenset(("orders", "fills", "positions", "cash"))
+ANSWERS = frozenset(("orders", "status", "fills", "positions", "cash"))
 
 
 class Venue(Protocol):

@@ -243,6 +243,9 @@ async def _ended(
         order = known.order
         if order.strategy == EXTERNAL:
             continue
+        if "status" not in ports.told_by(venue):  # "unknown" is never "gone"
+            find("state", name, "working", "never told")
+            continue
         status = await venue.status(name)
         ids = (name, order.instrument, order.strategy)
         if status is None:

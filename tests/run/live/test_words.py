@@ -11,7 +11,8 @@ from onetape.errors import NotReconciled, VenueUnavailable
 from onetape.run import ports
 from run.hand import scripted
 
-from .desk import AAA, D, Desk, again
+from .desk import AAA, LEVEL, RISING, D, Desk, again
+from .test_reconcile import REST, crashed
 
 BUYS = scripted({1: lambda s: s.buy(2)})
 NOTHING = scripted({})
@@ -95,3 +96,35 @@ def test_holdings_that_a_venue_does_tell_are_compared_all_the_same() -> None:
     desk.core.ledger.account("A").held[AAA] = D(7)
     with pytest.raises(NotReconciled, match="2 here, 7 there"):
         desk.session(NOTHING, cash={"USD": "1000000"})
+
+
+def test_an_order_whose_end_no_venue_tells_stops_the_start_and_is_named() -> None:
+    desk = Desk(LEVEL)
+    crashed(desk, REST, 5)
+    (name, *_) = desk.working
+    core = desk.core
+    core.cancel(ports.CancelOrder(name, None, AAA))  # while nobody listens
+    core.ledger.out.clear()
+    desk.wraps = telling("orders", "fills", "positions", "cash")
+    with pytest.raises(NotReconciled, match=f"state:{name}: working here, never told there"):
+        desk.session(NOTHING)
+
+
+def test_after_a_silence_an_order_that_nobody_tells_of_halts_instead_of_being_asked_for_ever() -> (
+    None
+):
+    desk = Desk(RISING, wraps=telling("orders", "fills", "positions", "cash"))
+
+    def lost(live: Any) -> None:
+        (name,) = desk.working
+        live._report(ports.VenueState("silent", "on purpose"))
+        desk.core.cancel(ports.CancelOrder(name, None, AAA))
+        desk.core.ledger.out.clear()
+        live._report(ports.VenueState("connected"))
+        live.wait_for(lambda: live.last_line.standing() == "HALTED")
+
+    strategy = scripted({1: lambda s: s.buy(1, limit=50), 8: lambda s: s.buy(1)})
+    live = desk.session(strategy, {4: lost})
+    (found,) = live.facts("recon.break")
+    assert (found.what, found.ours, found.theirs) == ("state", "working", "never told")
+    assert desk.holds == 0, "nothing new leaves until a person has looked"
