@@ -10,12 +10,17 @@ import pytest
 from onetape.cli import main
 
 
+@pytest.mark.parametrize("more", [[], ["--fix"]], ids=["socket", "fix"])
 def test_the_live_demo_trades_verifies_and_makes_the_session_again(
-    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    more: list[str],
+    tmp_path: Path,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     place.chmod(0o711)  # under root the server runs as another user, who has to pass
     monkeypatch.setenv("ONETAPE_HOME", str(place))
-    assert main(["demo", "--live", "--folder", str(tmp_path / "demo"), "--json"]) == 0
+    assert main(["demo", "--live", *more, "--folder", str(tmp_path / "demo"), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["verified"]
     assert said["rerun_identical"]
@@ -25,3 +30,6 @@ def test_the_live_demo_trades_verifies_and_makes_the_session_again(
     assert said["fills"] >= said["orders"]
     assert said["state"] == "stopped"
     assert "synthetic" in said["market"]
+    if more:
+        assert said["fix"]["all_kept"]
+        assert said["fix"]["alarms"] == 0

@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from onetape.errors import SettingsError, VenueUnavailable
 from onetape_fix.door.certificates import demo_certificates
@@ -41,8 +42,9 @@ VERSIONS = {"FIX.4.2": "", "FIX.4.4": "", "FIX.5.0SP2": "FIX.5.0SP2"}
 class Broker:
     """A simulated broker, from `broker(...)` to `close()` or the end of its block.
 
-    `config` is what a venue or a feed called "fix" takes. All may be called where a loop runs, as
-    in a notebook.
+    `config` is what a venue or a feed called "fix" takes; `account` is a name that no earlier
+    rehearsal used, as this broker knows nothing of what those held. All may be called where a loop
+    runs, as in a notebook.
     """
 
     def __init__(self, folder: Path, port: int, end: ExitStack) -> None:
@@ -51,6 +53,7 @@ class Broker:
         self.folder, self.port = folder, port
         self.address = f"unix:{folder / 's'}"
         self.gateway = folder / "g"
+        self.account = f"REHEARSAL-{uuid4().hex[:6]}"
         self.config: dict[str, object] = {
             "config": str(folder / "broker.cfg"), "session": "rehearsal",
         }  # fmt: skip

@@ -54,7 +54,10 @@ def adapter(name: str) -> Adapter:
 
 
 def simulated(name: str, config: Mapping[str, object]) -> bool:
-    """Return whether an adapter says that the venue of a config is a simulated one."""
+    """Return whether an adapter says that the venue of a config is a simulated one; one that is
+    not installed says nothing."""
+    if name not in names():
+        return False
     asked = getattr(adapter(name), "simulated", None)
     return callable(asked) and bool(asked(config))
 
