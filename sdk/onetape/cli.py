@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_live.add(commands, _command)
     cli_risk.add(commands, _command)
     cli_added.add(commands, _command)
-    says = "measure: b1, b2, b3, ingest, tape, faults, gate, live, kill, drills, fix"
+    says = "measure: b1, b2, b3, ingest, tape, faults, gate, live, kill, drills, fix, fixdrills"
     bench = _command(commands, "bench", _bench, says)
     bench.add_argument("name")
     bench.add_argument("--rounds", type=int, help="repetitions; medians are printed")
