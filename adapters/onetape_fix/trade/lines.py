@@ -16,13 +16,14 @@ from weakref import WeakKeyDictionary
 from onetape.errors import OnetapeError, VenueUnavailable
 from onetape_fix.gateway.hub import Gateway
 from onetape_fix.gateway.line import ALL, Heard, Inbound, Line, LineAlarm, LineState, Live
-from onetape_fix.gateway.process import died, ensure
+from onetape_fix.gateway.process import died, ensure, running
 from onetape_fix.gateway.remote import RemoteLine
 from onetape_fix.session.settings import Settings, read
 from onetape_fix.wire import Body
 
 Hear = Callable[[Heard], None]
-REVIVE_S = (0.5, 30.0)  # the shortest and the longest wait before a killed gateway is started
+LOOKS = 20
+REVIVE_S = (0.2, 30.0)  # the shortest and the longest wait before a killed gateway is started
 GREETING = "UI"  # our own simulated venue's word about itself, kept for whoever comes later
 
 
@@ -151,9 +152,15 @@ class Lines:
 
     async def _revived(self) -> None:
         wait, longest = REVIVE_S
-        while self._used and await asyncio.to_thread(died, read(self._path).gateway.socket):
-            with suppress(OnetapeError):  # it says in its log what is in the way
-                await asyncio.to_thread(ensure, self._path)
+        socket = read(self._path).gateway.socket
+        for _ in range(LOOKS):  # one that is about to die holds its lock for a moment longer
+            if not self._used or any(each.up for each in self._shared.values()):
+                return
+            if await asyncio.to_thread(died, socket):
+                with suppress(OnetapeError):  # it says in its log what is in the way
+                    await asyncio.to_thread(ensure, self._path)
+            elif not await asyncio.to_thread(running, socket):
+                return  # it was stopped
             await asyncio.sleep(wait)
             wait = min(wait * 2, longest)
 

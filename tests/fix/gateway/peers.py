@@ -160,7 +160,7 @@ async def holding(peers: Peers, folder: Path, keeper=None, clock=None, gateway=N
         await peers.stop()
 
 
-async def until(true: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
+async def until(true: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not true():
@@ -168,7 +168,7 @@ async def until(true: Callable[[], object], seconds: float = 10.0, what: str = "
         await asyncio.sleep(0.005)
 
 
-def run(test: Callable[[], Awaitable[None]], seconds: float = 30.0) -> None:
+def run(test: Callable[[], Awaitable[None]], seconds: float = 90.0) -> None:
     """Run a test's coroutine, for so long at most."""
 
     async def limited() -> None:
