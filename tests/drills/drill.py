@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from onetape.errors import RunError
 from onetape.results.session import trade
@@ -165,7 +165,15 @@ def strike(kill: Kill, session: Session, venue: Venue, database: Database) -> No
             victim.start()
 
 
-def recovered(session: Session, venue: Venue) -> None:
+class Written(Protocol):
+    """A venue, as far as it can be told whether orders come."""
+
+    def written(self) -> int:
+        """Return the bytes of its journal."""
+        ...
+
+
+def recovered(session: Session, venue: Written) -> None:
     """Wait until the session trades again: it runs, and the venue hears of it."""
 
     def runs() -> bool:

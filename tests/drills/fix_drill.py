@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from onetape.errors import OnetapeError, RunError
+from onetape.errors import OnetapeError
 from onetape.results.session import trade
 from onetape.results.session_handle import Session
 from onetape.results.tape import Tape, open_tape
@@ -36,7 +36,7 @@ from onetape_fix.session.store import Record
 from onetape_fix.wire import parse
 
 from .churn import Churn
-from .drill import INSTRUMENTS, LIMITS, WATCH, Kill, Outcome
+from .drill import INSTRUMENTS, LIMITS, WATCH, Kill, Outcome, recovered
 from .evidence import Findings, examine
 from .victims import ACCOUNT, CASH, end_all, kill_supervisor, kill_trader, until
 
@@ -238,21 +238,6 @@ def until_answered(desk: Desk, within: float) -> bool:
             return False
         time.sleep(0.01)
     return True
-
-
-def recovered(session: Session, desk: Desk) -> None:
-    """Wait until the session trades again: it runs, and the broker hears of it."""
-
-    def runs() -> bool:
-        view = session.view
-        if view.state in ("failed", "killed", "lost", "stopped"):
-            raise RunError(f"session {session.id} is {view.state}: {view.why}\n{session.log(60)}")
-        status = view.status
-        return view.state == "running" and status is not None and not status.tape_lag > 5_000
-
-    until(runs, 90, "running again")
-    goal = desk.written() + 4_000
-    until(lambda: runs() and desk.written() > goal, 60, f"trading again\n{session.log(60)}")
 
 
 def compared(desk: Desk, tape: Tape, found: Findings) -> int:
